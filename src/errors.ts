@@ -41,6 +41,8 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 
 export interface GatewayErrorOptions {
   readonly cause?: unknown;
+  /** A stable code, finer than the error's own, that the API gives as `code` (`not_anonymous`, `transition_not_allowed`); snake_case. */
+  readonly reason?: string;
   /** Seconds after which the caller may try again (`Retry-After`). */
   readonly retryAfterSeconds?: number;
   /** For 405. */

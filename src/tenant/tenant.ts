@@ -1,0 +1,88 @@
+import type { Secret } from '../secret.ts';
+
+/** One custodian organisation served here, with its node and its FHIR base. Made once from the configuration, readonly ever after. */
+export interface Tenant {
+  /** First path segment of everything public: `[a-z0-9][a-z0-9-]{0,62}`. */
+  readonly id: string;
+  /** The organisation's name, for people. */
+  readonly name: string;
+  readonly identity: TenantIdentity;
+  /** Public base URL of this tenant, `https://gate.example/ziekenhuis-oost`, no trailing slash. FHIR is at `/fhir` below it. */
+  readonly publicUrl: string;
+  readonly node: TenantNode;
+  readonly fhir: TenantFhir;
+  /** For calls to other parties: client certificate and trusted authorities. */
+  readonly outbound: TenantTls;
+  /** `ledger` (default) or, while taking over from other software, `credential`. */
+  readonly grants: 'ledger' | 'credential';
+  /** Settings by use case id, parsed by that use case. A use case that is absent is not served. */
+  readonly useCases: ReadonlyMap<string, unknown>;
+  readonly limits: TenantLimits;
+}
+
+/** Who the tenant is to others: the DID of generation v1, and subject and authorization server URL of v2. */
+export interface TenantIdentity {
+  readonly did: string;
+  readonly subject?: string;
+  readonly authorizationServerUrl?: string;
+}
+
+export interface TenantNode {
+  /** Base URL of the node's internal API. */
+  readonly url: string;
+  readonly generations: readonly ('v1' | 'v2')[];
+  /** Key (PEM, PKCS#8) and name with which we sign for the node's `token_v2` authentication, when it asks for that. */
+  readonly apiKey?: { readonly privateKey: Secret; readonly name: string; readonly audience: string };
+  readonly introspectionTimeoutMs: number;
+  readonly introspectionCacheMs: number;
+}
+
+export interface TenantFhir {
+  /** The FHIR base, no trailing slash. */
+  readonly url: string;
+  readonly version: 'STU3' | 'R4';
+  readonly login: FhirLogin;
+  readonly tls: TenantTls;
+  /** How `$document` is answered: passed on, or assembled by the gate from single reads. */
+  readonly document: 'upstream' | 'assemble';
+  readonly timeoutMs: number;
+}
+
+export type FhirLogin =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'basic'; readonly username: string; readonly password: Secret }
+  | { readonly kind: 'bearer'; readonly token: Secret }
+  | {
+      readonly kind: 'client-credentials';
+      readonly tokenUrl: string;
+      readonly clientId: string;
+      readonly clientSecret: Secret;
+      readonly scope?: string;
+    };
+
+/** PEM texts. */
+export interface TenantTls {
+  readonly certificate?: string;
+  readonly key?: Secret;
+  readonly ca?: string;
+}
+
+export interface TenantLimits {
+  /** Requests in flight on the public listener. */
+  readonly concurrentRequests: number;
+  /** Whole answer of the FHIR server, bytes. */
+  readonly maxAnswerBytes: number;
+}
+
+/** What a directory of tenants answers; an unknown id is `undefined`, whatever it looks like. */
+export interface TenantDirectory {
+  readonly all: readonly Tenant[];
+  get(id: string): Tenant | undefined;
+}
+
+/** A directory over a fixed list. */
+export function createTenantDirectory(tenants: readonly Tenant[]): TenantDirectory {
+  // A Map, never an object: `__proto__` is an unknown tenant like any other.
+  const byId = new Map(tenants.map((tenant) => [tenant.id, tenant]));
+  return { all: tenants, get: (id) => byId.get(id) };
+}
