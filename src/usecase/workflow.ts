@@ -195,6 +195,8 @@ export interface TenantView {
   /** The tenant's DID. */
   readonly did: string;
   readonly fhirVersion: 'STU3' | 'R4';
+  /** Base URL of the tenant's own FHIR server, no trailing slash: an absolute reference below it is local. */
+  readonly fhirUrl?: string;
 }
 
 /** What happened, for the audit trail: ids and codes only. */
