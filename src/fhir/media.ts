@@ -101,7 +101,11 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
 const Q = /^(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)$/;
 
 function parseAccept(accept: string): readonly MediaRange[] {
-  const parts = accept.toLowerCase().split(',');
+  // RFC 9110 §5.6.1.2: empty list elements are ignored.
+  const parts = accept
+    .toLowerCase()
+    .split(',')
+    .filter((part) => trim(part) !== '');
   if (parts.length > MAX_RANGES) throw notAcceptable();
   return parts.map(parseRange);
 }

@@ -2,6 +2,7 @@ import { GatewayError } from '../errors.ts';
 import type { Interaction, SearchVia } from './interaction.ts';
 import { describe, parseParameter, type Parameter } from './parameter.ts';
 import { isKnownParameter, type ParameterUse } from './parameter-names.ts';
+import { hasValidValues, repeatsSingle } from './parameter-values.ts';
 import { parseQuery, type QueryPair } from './target.ts';
 import { isId, isResourceType, type FhirVersion } from './version.ts';
 
@@ -222,8 +223,10 @@ function parameters(
     if (pair.name === '_format' || pair.name === '_pretty') continue;
     const parameter = parseParameter(pair, request.version);
     if (!isKnownParameter(parameter, use, request.version, type)) throw unknownParameter(pair.name);
+    if (use !== 'operation' && !hasValidValues(parameter, request.version)) throw malformed(pair.name, 'is malformed');
     found.push(parameter);
   }
+  if (repeatsSingle(found)) throw malformed('query', 'repeats a parameter that can be given once');
   return found.length === 0 ? NONE : found;
 }
 
@@ -240,7 +243,10 @@ function notAllowed(allow: readonly string[]): GatewayError {
 }
 
 function unknownParameter(name: string): GatewayError {
-  const problem = 'is unknown for this interaction';
+  return malformed(name, 'is unknown for this interaction');
+}
+
+function malformed(name: string, problem: string): GatewayError {
   return new GatewayError('invalid_parameter', `${describe(name)} ${problem}`, { fields: [{ field: describe(name), problem }] });
 }
 

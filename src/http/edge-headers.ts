@@ -26,9 +26,6 @@ const LISTS: ReadonlySet<string> = new Set([
   'tracestate',
   'via',
   'warning',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
 ]);
 
 /** Another method than the one in the request line is never honoured: nobody behind the edge gets to see these. */
@@ -58,7 +55,7 @@ export function parseHeaders(rawHeaders: readonly string[], limits: HeaderLimits
     if (DROPPED.has(name)) continue;
     const before = headers.get(name);
     if (before === undefined) headers.set(name, value);
-    else if (LISTS.has(name)) headers.set(name, `${before}, ${value}`);
+    else if (LISTS.has(name) || name.startsWith('x-forwarded-')) headers.set(name, `${before}, ${value}`);
     else throw invalid(describe(rawName), 'occurs twice');
   }
   return headers;
