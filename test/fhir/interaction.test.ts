@@ -31,7 +31,12 @@ describe('the grammar', () => {
   it.each<[string, Interaction, string, string | undefined]>([
     ['GET /Task/123', { kind: 'read', type: 'Task', id: '123', ...none }, '/Task/123', '/Task/123'],
     ['HEAD /Task/123', { kind: 'read', type: 'Task', id: '123', parameters: [], head: true }, '/Task/123', '/Task/123'],
-    ['GET /Task/1/_history/2', { kind: 'vread', type: 'Task', id: '1', versionId: '2', ...none }, '/Task/1/_history/2', '/Task/1'],
+    [
+      'GET /Task/1/_history/2',
+      { kind: 'vread', type: 'Task', id: '1', versionId: '2', ...none },
+      '/Task/1/_history/2',
+      '/Task/1',
+    ],
     ['GET /Task/1/_history', { kind: 'history-instance', type: 'Task', id: '1', ...none }, '/Task/1/_history', '/Task/1'],
     ['GET /Task/_history', { kind: 'history-type', type: 'Task', ...none }, '/Task/_history', undefined],
     ['GET /_history', { kind: 'history-system', ...none }, '/_history', undefined],
@@ -78,24 +83,17 @@ describe('the grammar', () => {
   });
 
   it('names verbs, types, ids and writes', () => {
-    expect(['GET /Task/1', 'POST ', 'GET /Composition/1/$document', 'PUT /Task?identifier=x'].map((r) => interactionVerb(parse(r)))).toEqual([
-      'read',
-      'batch',
-      'operation',
-      'update',
-    ]);
+    expect(
+      ['GET /Task/1', 'POST ', 'GET /Composition/1/$document', 'PUT /Task?identifier=x'].map((r) => interactionVerb(parse(r))),
+    ).toEqual(['read', 'batch', 'operation', 'update']);
     expect(interactionVerb({ kind: 'bundle', bundleType: 'transaction' })).toBe('transaction');
     expect(interactionType(parse('GET /Patient/1/*'))).toBeUndefined();
     expect(interactionType(parse('GET /Patient/1/Condition'))).toBe('Condition');
     expect(interactionId(parse('GET /Patient/1/Condition'))).toBeUndefined();
     expect(interactionId(parse('DELETE /Task/1'))).toBe('1');
-    expect(['GET /Task/1', 'PUT /Task/1', 'GET /$export', 'POST /$export', 'POST /Task/_search'].map((r) => isWrite(parse(r)))).toEqual([
-      false,
-      true,
-      false,
-      true,
-      false,
-    ]);
+    expect(
+      ['GET /Task/1', 'PUT /Task/1', 'GET /$export', 'POST /$export', 'POST /Task/_search'].map((r) => isWrite(parse(r))),
+    ).toEqual([false, true, false, true, false]);
   });
 
   it('keeps conditional interactions apart from plain ones', () => {
@@ -103,7 +101,11 @@ describe('the grammar', () => {
     expect(parse('PUT /Task?identifier=x%7C1')).toEqual({ kind: 'conditional-update', type: 'Task', criteria });
     expect(parse('PATCH /Task?identifier=x%7C1')).toEqual({ kind: 'conditional-patch', type: 'Task', criteria });
     expect(parse('DELETE /Task?identifier=x%7C1')).toEqual({ kind: 'conditional-delete', type: 'Task', criteria });
-    expect(parse('POST /Task', { ifNoneExist: 'identifier=x%7C1' })).toEqual({ kind: 'conditional-create', type: 'Task', criteria });
+    expect(parse('POST /Task', { ifNoneExist: 'identifier=x%7C1' })).toEqual({
+      kind: 'conditional-create',
+      type: 'Task',
+      criteria,
+    });
     expect(refusal(() => parse('PUT /Task'))).toBe('method_not_allowed');
     expect(refusal(() => parse('DELETE /Task?_format=json'))).toBe('method_not_allowed');
     expect(refusal(() => parse('DELETE /Task?_count=5'))).toBe('invalid_parameter');
@@ -207,7 +209,9 @@ describe('parameters', () => {
       ],
     });
     expect(parse('GET ?_getpages=3f2&_getpagesoffset=0')).toMatchObject({ kind: 'search-system' });
-    expect(parse('GET ?_type=Patient,Observation')).toMatchObject({ parameters: [{ key: '_type', values: ['Patient', 'Observation'] }] });
+    expect(parse('GET ?_type=Patient,Observation')).toMatchObject({
+      parameters: [{ key: '_type', values: ['Patient', 'Observation'] }],
+    });
   });
 
   it('of a search keep name, modifier, chain, AND and OR', () => {

@@ -1,0 +1,129 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Interaction } from '../../src/fhir/interaction.ts';
+import { resolveAnswerFormat, resolveBodyFormat } from '../../src/fhir/media.ts';
+import { parseQuery } from '../../src/fhir/target.ts';
+import type { FhirVersion } from '../../src/fhir/version.ts';
+import { refusal } from './refusal.ts';
+
+const task: Interaction = { kind: 'read', type: 'Task', id: '1', parameters: [], head: false };
+const binary: Interaction = { ...task, type: 'Binary' };
+const update: Interaction = { kind: 'update', type: 'Task', id: '1' };
+const patch: Interaction = { kind: 'patch', type: 'Task', id: '1' };
+const search: Interaction = { kind: 'search-type', type: 'Task', parameters: [], head: false, via: 'form' };
+
+function answer(interaction: Interaction, accept?: string, query = '', version: FhirVersion = 'STU3'): string {
+  try {
+    return resolveAnswerFormat({ interaction, version, accept, query: parseQuery(query) });
+  } catch (error) {
+    return refusal(() => {
+      throw error;
+    });
+  }
+}
+
+describe('the format of an answer', () => {
+  it.each([
+    [undefined, '', 'json'],
+    ['*/*', '', 'json'],
+    ['application/*', '', 'json'],
+    ['application/fhir+json', '', 'json'],
+    ['application/json', '', 'json'],
+    ['application/json+fhir', '', 'json'],
+    ['APPLICATION/FHIR+JSON', '', 'json'],
+    ['application/fhir+xml;q=0.9, application/fhir+json;q=0.1', '', 'json'],
+    ['application/fhir+json; fhirVersion=3.0', '', 'json'],
+    ['text/html,application/xhtml+xml,*/*;q=0.8', '', 'json'],
+    [', application/json,', '', 'json'],
+    [undefined, '_format=json', 'json'],
+    [undefined, '_format=application/fhir%2Bjson', 'json'],
+    [undefined, '_format=application/fhir+json', 'json'],
+    ['application/fhir+xml', '_format=json', 'json'],
+    [undefined, '_pretty=true', 'json'],
+    // H25, H26, H27
+    ['*/*;q=0, application/fhir+xml', '', 'not_acceptable'],
+    ['application/fhir+json', '_format=xml', 'not_acceptable'],
+    [undefined, '_format=html', 'not_acceptable'],
+    [undefined, '_format=text/html', 'not_acceptable'],
+    ['application/fhir+ndjson', '', 'not_acceptable'],
+    ['text/turtle', '', 'not_acceptable'],
+    ['application/fhir+json; fhirVersion=4.0', '', 'not_acceptable'],
+    ['application/fhir+xml', '', 'not_acceptable'],
+    ['application/fhir+json;q=0', '', 'not_acceptable'],
+    ['application/fhir+json;q=0, */*', '', 'not_acceptable'],
+    ['application/*;q=0, */*', '', 'not_acceptable'],
+    ['application/json;q=x', '', 'not_acceptable'],
+    ['application/json;q=1.1', '', 'not_acceptable'],
+    ['application', '', 'not_acceptable'],
+    ['', '', 'not_acceptable'],
+    [Array.from({ length: 100 }, () => 'application/json').join(), '', 'not_acceptable'],
+    [undefined, '_format=json&_format=xml', 'invalid_parameter'],
+    [undefined, '_pretty=yes', 'invalid_parameter'],
+  ])('is decided once: Accept %s, query %s -> %s', (accept, query, expected) => {
+    expect(answer(task, accept, query)).toBe(expected);
+  });
+
+  it('follows the version of the custodian', () => {
+    expect(answer(task, 'application/fhir+json; fhirVersion=4.0', '', 'R4')).toBe('json');
+    expect(answer(task, 'application/fhir+json; fhirVersion="3.0"', '', 'R4')).toBe('not_acceptable');
+  });
+
+  it.each([
+    [undefined, '', 'raw'],
+    ['*/*', '', 'raw'],
+    ['application/pdf', '', 'raw'],
+    ['application/pdf, */*;q=0.1', '', 'raw'],
+    ['application/json', '', 'raw'],
+    ['application/fhir+json', '', 'json'],
+    ['application/fhir+json, */*;q=0.5', '', 'json'],
+    ['application/fhir+json;q=0.1, application/pdf', '', 'raw'],
+    [undefined, '_format=json', 'json'],
+    ['application/fhir+xml', '', 'not_acceptable'],
+    ['*/*;q=0', '', 'not_acceptable'],
+    ['application/fhir+json;fhirVersion=4.0', '', 'not_acceptable'],
+  ])('of a Binary is its bytes unless FHIR itself is named: Accept %s, query %s -> %s', (accept, query, expected) => {
+    expect(answer(binary, accept, query)).toBe(expected);
+  });
+});
+
+describe('the format of a body', () => {
+  it.each<[string, Interaction, string]>([
+    ['application/fhir+json', update, 'json'],
+    ['application/json', update, 'json'],
+    ['application/json+fhir', update, 'json'],
+    ['application/fhir+json; charset=utf-8', update, 'json'],
+    ['application/fhir+json;charset=UTF-8', update, 'json'],
+    ['application/fhir+json; charset="utf-8"', update, 'json'],
+    ['application/fhir+json; fhirVersion=3.0', update, 'json'],
+    ['application/x-www-form-urlencoded', search, 'form'],
+    ['application/x-www-form-urlencoded;charset=utf-8', search, 'form'],
+    ['application/json-patch+json', patch, 'json-patch'],
+  ])('is read from %s', (contentType, interaction, expected) => {
+    expect(resolveBodyFormat(contentType, interaction, 'STU3')).toBe(expected);
+  });
+
+  it.each<[string, string | undefined, Interaction]>([
+    ['H29', 'application/json', search],
+    ['H29', undefined, search],
+    ['H29', 'text/plain', search],
+    ['H30', 'application/x-www-form-urlencoded;charset=iso-8859-1', search],
+    ['H31', 'application/fhir+json; charset=utf-16', update],
+    ['H31', 'application/fhir+json; charset=utf-7', update],
+    ['H32', 'multipart/form-data', search],
+    ['H32', 'application/fhir+json\tx', update],
+    ['H32', ' application/fhir+json', update],
+    ['H32', 'application/json garbage', update],
+    ['H32', 'application/json ; charset=utf-8', update],
+    ['', 'application/json; charset=utf-8; charset=utf-8', update],
+    ['', 'application/json;', update],
+    ['', 'application/json; fhirVersion=4.0', update],
+    ['', 'application/fhir+xml', update],
+    ['', undefined, update],
+    ['', 'application/x-www-form-urlencoded', update],
+    ['R7', 'application/xml-patch+xml', patch],
+    ['R8', 'application/merge-patch+json', patch],
+    ['R9', 'application/json', patch],
+    ['', 'application/fhir+json', task],
+  ])('is refused when another reader could take it for something else: %s %s', (_row, contentType, interaction) => {
+    expect(refusal(() => resolveBodyFormat(contentType, interaction, 'STU3'))).toBe('unsupported_media_type');
+  });
+});
