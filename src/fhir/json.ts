@@ -75,6 +75,11 @@ export function isJsonObject(value: JsonValue | undefined): value is JsonObject 
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof JsonNumber);
 }
 
+/** Whether a value is a JSON array (`Array.isArray` loses what is in it). */
+export function isJsonArray(value: JsonValue | undefined): value is readonly JsonValue[] {
+  return Array.isArray(value);
+}
+
 /** Prints a value; numbers as they were written. */
 export function printJson(value: JsonValue): string {
   return JSON.stringify(value);
@@ -126,7 +131,7 @@ class Reader {
 
   #object(start: number, depth: number): JsonObject {
     if (depth > MAX_DEPTH) throw this.fault('too many levels', start);
-    const object: Record<string, JsonValue> = emptyObject();
+    const object: Record<string, JsonValue> = { __proto__: null };
     let at = this.blank(start + 1);
     if (this.#text.charCodeAt(at) === 0x7d) {
       this.position = at + 1;
@@ -286,8 +291,4 @@ class Reader {
 
 function isLow(code: number): boolean {
   return code >= 0xdc00 && code <= 0xdfff;
-}
-
-function emptyObject(): Record<string, JsonValue> {
-  return { __proto__: null } as unknown as Record<string, JsonValue>;
 }

@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject, type JsonValue } from './json.ts';
+import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from './json.ts';
 import { isId, isResourceType } from './version.ts';
 
 /** A resource of the custodian, named. */
@@ -109,7 +109,7 @@ export function* references(resource: JsonObject): Iterable<FoundReference> {
 }
 
 function* walk(value: JsonValue, path: string, name: string): Iterable<FoundReference> {
-  if (Array.isArray(value)) {
+  if (isJsonArray(value)) {
     let index = 0;
     for (const item of value) {
       yield* walk(item, `${path}[${String(index)}]`, name);
