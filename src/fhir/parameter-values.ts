@@ -1,4 +1,6 @@
-import type { Parameter } from './parameter.ts';
+import { searchParameterType } from './parameter-names.ts';
+import { splitPrefix, type Parameter } from './parameter.ts';
+import { localReference } from './reference.ts';
 import { isId, isResourceType, type FhirVersion } from './version.ts';
 
 /** `_include` or `_revinclude`, whole: `Observation:subject:Patient`. A missing `target` means every target (attack case Q13). */
@@ -42,26 +44,66 @@ export function repeatsSingle(parameters: readonly Parameter[]): boolean {
 }
 
 /**
- * Whether the values of one of FHIR's own parameters (`_…`) have that parameter's form, and a `:missing` its boolean: a server may read
- * a malformed one as none at all (real-servers.md §1.1.7). The values of a type's own parameters are for policy to read.
+ * Whether the values of a parameter have the form that their type asks for. A server may read a malformed one as none at all
+ * (real-servers.md §1.1.7), or split it where we did not (`patient=1;_revinclude=…`). Modifiers change the type, so that only
+ * `:missing` and `:[type]` are looked at; chains end where the type is not known for sure, and are left to policy.
  */
-export function hasValidValues(parameter: Parameter, version: FhirVersion): boolean {
-  const { name, values } = parameter;
-  if (parameter.modifier === 'missing') return values.length === 1 && (values[0] === 'true' || values[0] === 'false');
-  if (!name.startsWith('_') || parameter.chain !== undefined) return true;
+export function hasValidValues(parameter: Parameter, version: FhirVersion, type: string | undefined): boolean {
+  const { name, modifier, chain, values } = parameter;
+  if (chain !== undefined) return true;
+  if (modifier === 'missing') return values.length === 1 && (values[0] === 'true' || values[0] === 'false');
+  if (name.startsWith('_') && !hasValidOwnValues(parameter, version)) return false;
+  if (type === undefined && !name.startsWith('_')) return true;
+  switch (searchParameterType(version, type, name)) {
+    case 'reference':
+      return (modifier !== undefined && !isResourceType(version, modifier)) || values.every(isReferenceValue);
+    case 'date':
+      return values.every((value) => DATE.test(splitPrefix(value).rest));
+    case 'number':
+      return values.every((value) => NUMBER.test(splitPrefix(value).rest));
+    case 'quantity':
+      return values.every((value) => NUMBER.test(splitPrefix(value).rest.split('|', 1)[0] ?? ''));
+    case 'composite':
+    case 'string':
+    case 'token':
+    case 'uri':
+    case 'special':
+    case undefined:
+      return true;
+  }
+}
+
+const DATE =
+  /^[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+ -][0-9]{2}:[0-9]{2})?)?)?)?$/;
+const NUMBER = /^[+-]?[0-9]{1,32}(?:\.[0-9]{1,32})?(?:[eE][+-]?[0-9]{1,4})?$/;
+const ABSOLUTE = /^(?:https?:\/\/|urn:)[!-~]+$/;
+
+// Bare id, `Type/id`, either with a version, an absolute URL (which a policy has to permit). An id has no comma (attack case Q4).
+function isReferenceValue(value: string): boolean {
+  return (
+    isId(value) || (ABSOLUTE.test(value) ? !value.includes('\\') : localReference(value) !== undefined && !value.startsWith('/'))
+  );
+}
+
+/** The forms of FHIR's own parameters. */
+function hasValidOwnValues(parameter: Parameter, version: FhirVersion): boolean {
+  const { name, modifier, values } = parameter;
   const codes = CODES.get(name);
   if (codes !== undefined) return values.length === 1 && codes.has(values[0] ?? '');
   switch (name) {
     case '_count':
       return values.length === 1 && /^(?:0|[1-9][0-9]{0,8})$/.test(values[0] ?? '');
     case '_id':
-      return parameter.modifier !== undefined || values.every(isId);
+      return modifier !== undefined || values.every(isId);
     case '_type':
       return values.every((value) => isResourceType(version, value));
     case '_elements':
       return values.every((value) => /^[A-Za-z][A-Za-z0-9]*(?:\.[A-Za-z][A-Za-z0-9]*)*$/.test(value));
     case '_sort':
       return values.every((value) => /^-?[A-Za-z_][A-Za-z0-9_-]*$/.test(value));
+    case '_since':
+    case '_at':
+      return values.length === 1 && DATE.test(splitPrefix(values[0] ?? '').rest);
     case '_include':
     case '_revinclude':
       return values.length === 1 && (values[0] === '*' || parseInclude(values[0] ?? '', version) !== undefined);

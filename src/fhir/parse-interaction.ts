@@ -223,7 +223,7 @@ function parameters(
     if (pair.name === '_format' || pair.name === '_pretty') continue;
     const parameter = parseParameter(pair, request.version);
     if (!isKnownParameter(parameter, use, request.version, type)) throw unknownParameter(pair.name);
-    if (use !== 'operation' && !hasValidValues(parameter, request.version)) throw malformed(pair.name, 'is malformed');
+    if (use !== 'operation' && !hasValidValues(parameter, request.version, type)) throw malformed(pair.name, 'is malformed');
     found.push(parameter);
   }
   if (repeatsSingle(found)) throw malformed('query', 'repeats a parameter that can be given once');

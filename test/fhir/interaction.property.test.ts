@@ -33,21 +33,36 @@ const shown = fc.constantFrom(
   [parseParameter({ name: '_elements', value: 'id,code' }, version)],
   [],
 );
-const selecting = parameter(
-  fc.constantFrom(
-    'identifier',
-    'identifier:of-type',
-    'patient',
-    'patient:Patient.general-practitioner:Practitioner.name:contains',
-    'patient:missing',
-    '_lastUpdated',
-    '_has:Observation:patient:code',
-    '_has:Observation:patient:_has:AuditEvent:entity:agent.name',
-    '_tag:not',
-    '_filter',
+const selecting = fc.oneof(
+  parameter(
+    fc.constantFrom(
+      'identifier',
+      'identifier:of-type',
+      'patient:Patient.general-practitioner:Practitioner.name:contains',
+      '_has:Observation:patient:code',
+      '_has:Observation:patient:_has:AuditEvent:entity:agent.name',
+      '_tag:not',
+      '_filter',
+    ),
+    values,
   ),
-  values,
-).map((found) => (found.modifier === 'missing' ? { ...found, values: ['true'] } : found));
+  parameter(
+    fc.constantFrom('patient', 'subject:Patient'),
+    fc.array(
+      fc.oneof(
+        id,
+        id.map((name) => `Patient/${name}`),
+        fc.constant('https://x/Patient/1'),
+      ),
+      { minLength: 1, maxLength: 3 },
+    ),
+  ),
+  parameter(
+    fc.constantFrom('date', '_lastUpdated'),
+    fc.subarray(['ge2020', '2020-01-01T10:00:00+01:00', 'lt2021-01'], { minLength: 1 }),
+  ),
+  parameter(fc.constant('patient:missing'), fc.constantFrom(['true'], ['false'])),
+);
 const resulting = fc.constantFrom(
   ...[
     ['_count', '0'],

@@ -280,6 +280,14 @@ describe('parameters', () => {
     ['Q53', 'GET /Observation?:missing=true'],
     ['Q53', 'GET /Observation?date:=x'],
     ['Q53', 'GET /Observation?date::missing=true'],
+    ['Q4', 'GET /Observation?patient=mine%5C,other'],
+    ['Q35', 'GET /Observation?patient=/a/../b/Patient/x'],
+    ['Q35', 'GET /Observation?patient=Patient/..'],
+    ['', 'GET /Observation?patient=Patient/1000;_revinclude=Observation:focus'],
+    ['', 'GET /Observation?subject:Patient=a;b'],
+    ['', 'GET /Observation?date=yesterday'],
+    ['', 'GET /Observation?value-quantity=x|y'],
+    ['', 'GET /Observation/_history?_since=now'],
     ['', 'GET /Observation?date.x=1'],
     ['', 'GET /Observation?patient:exact.name=1'],
     ['', 'GET /Observation?patient.=1'],
@@ -298,6 +306,18 @@ describe('parameters', () => {
     ['', 'GET /Patient/1/*?internal=x'],
   ])('unknown for the interaction or malformed are refused: %s %s', (_row, request) => {
     expect(refusal(() => parse(request))).toBe('invalid_parameter');
+  });
+
+  it.each([
+    'GET /Observation?patient=mine,Patient/mine&subject=Patient/mine/_history/1',
+    'GET /Observation?patient=https://other-server/Patient/mine',
+    'GET /Observation?date=ge2020-01-01T10:00:00%2B01:00&_lastUpdated=gt2020&value-quantity=gt5.40%7Chttp://unitsofmeasure.org%7Cmg',
+    'GET /Observation?subject:identifier=http://x%7C1&patient:missing=true&code:in=http://evil/vs',
+    'GET /RiskAssessment?probability=gt0.8',
+    'GET /Observation/_history?_since=2020-01-01T10:00:00Z&_count=10',
+    'GET /QuestionnaireResponse?questionnaire=http://x/q%7C1.0',
+  ])('that are well-formed are left to the policy: %s', (request) => {
+    expect(refusal(() => parse(request))).toBe('accepted');
   });
 
   it('say which of them was refused, unless it is not fit to be said', () => {
