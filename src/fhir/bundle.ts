@@ -1,0 +1,187 @@
+import { GatewayError } from '../errors.ts';
+import { parseIfMatch, printETag } from './etag.ts';
+import { interactionId, interactionType, type Interaction } from './interaction.ts';
+import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from './json.ts';
+import { parseInteraction } from './parse-interaction.ts';
+import { interactionPath, printInteraction } from './print-interaction.ts';
+import { parseTarget } from './target.ts';
+import type { FhirVersion } from './version.ts';
+
+/** One entry of a batch or transaction: the same model as a request that comes alone, to be judged as if it did. */
+export interface BundleEntry {
+  readonly interaction: Interaction;
+  readonly resource?: JsonObject;
+  /** `urn:uuid:…`, or the entry's own URL; other entries may refer to it. */
+  readonly fullUrl?: string;
+  /** The version in `request.ifMatch`. */
+  readonly ifMatch?: string;
+}
+
+/** A batch or transaction, read completely. */
+export interface RequestBundle {
+  readonly bundleType: 'batch' | 'transaction';
+  readonly entries: readonly BundleEntry[];
+}
+
+export interface BundleOptions {
+  readonly version: FhirVersion;
+  /** Our own FHIR base, without a slash at its end: the only one that a `fullUrl` may begin with. */
+  readonly base: string;
+  readonly maxEntries: number;
+}
+
+const METHODS: ReadonlySet<string> = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']);
+const URN_UUID = /^urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/**
+ * Reads the body of a `POST [base]`. Servers differ in what they make of a type, an id or a URL that contradicts another
+ * (real-servers.md §1.1.9), so that every contradiction is refused here.
+ *
+ * @throws GatewayError `invalid_body` (400) with the entry at fault; `body_too_large` (413) for too many entries
+ */
+export function parseBundle(bundle: JsonObject, options: BundleOptions): RequestBundle {
+  if (bundle['resourceType'] !== 'Bundle') throw fault('Bundle', 'is no Bundle');
+  const bundleType = bundle['type'];
+  if (bundleType !== 'batch' && bundleType !== 'transaction') throw fault('Bundle.type', 'must be batch or transaction');
+  const entry = bundle['entry'];
+  if (!isJsonArray(entry) || entry.length === 0) throw fault('Bundle.entry', 'has no entries');
+  if (entry.length > options.maxEntries) {
+    throw new GatewayError('body_too_large', `more than ${String(options.maxEntries)} entries`, {
+      fields: [{ field: 'Bundle.entry', problem: `has more than ${String(options.maxEntries)} entries` }],
+    });
+  }
+  const entries = entry.map((item, index) => parseEntry(item, `Bundle.entry[${String(index)}]`, options));
+  const names = entries.flatMap(({ fullUrl }) => fullUrl ?? []);
+  if (new Set(names).size !== names.length) throw fault('Bundle.entry', 'repeats a fullUrl');
+  return { bundleType, entries };
+}
+
+function parseEntry(item: JsonValue, field: string, options: BundleOptions): BundleEntry {
+  if (!isJsonObject(item)) throw fault(field, 'is no entry');
+  const request = item['request'];
+  if (!isJsonObject(request)) throw fault(`${field}.request`, 'is missing');
+  const interaction = parseRequest(request, `${field}.request`, options.version);
+  const resource = parseResource(item['resource'], interaction, `${field}.resource`);
+  const fullUrl = item['fullUrl'];
+  if (fullUrl !== undefined && !isOwnUrl(fullUrl, interaction, options.base)) {
+    throw fault(`${field}.fullUrl`, 'must be urn:uuid or the entry’s own URL');
+  }
+  const ifMatch = request['ifMatch'];
+  return {
+    interaction,
+    ...(resource === undefined ? {} : { resource }),
+    ...(fullUrl === undefined ? {} : { fullUrl }),
+    ...(ifMatch === undefined ? {} : { ifMatch: within(`${field}.request.ifMatch`, () => parseIfMatch(text(ifMatch))) }),
+  };
+}
+
+function parseRequest(request: JsonObject, field: string, version: FhirVersion): Interaction {
+  const { method, url, ifNoneExist } = request;
+  if (typeof method !== 'string' || !METHODS.has(method))
+    throw fault(`${field}.method`, 'is none of GET, POST, PUT, PATCH, DELETE');
+  // Preconditions that we cannot take along as they are meant are refused rather than dropped.
+  for (const name of ['ifNoneMatch', 'ifModifiedSince']) {
+    if (request[name] !== undefined) throw fault(`${field}.${name}`, 'is not supported');
+  }
+  const interaction = within(`${field}.url`, () => {
+    // Relative to the base and canonical: with its slash in front, all rules of a request target apply (attack case B3).
+    const target = parseTarget(`/${text(url)}`, -1);
+    return parseInteraction({
+      method,
+      segments: target.segments,
+      query: target.query,
+      version,
+      ...(ifNoneExist === undefined ? {} : { ifNoneExist: text(ifNoneExist) }),
+    });
+  });
+  if ('via' in interaction && interaction.via === 'form') throw fault(`${field}.url`, 'is a search that needs a form');
+  return interaction;
+}
+
+function parseResource(resource: JsonValue | undefined, interaction: Interaction, field: string): JsonObject | undefined {
+  switch (interaction.kind) {
+    case 'create':
+    case 'conditional-create':
+    case 'conditional-update':
+    case 'update':
+      if (!isJsonObject(resource)) throw fault(field, 'is missing');
+      // The type of the resource and that of the URL: some servers obey the one, some the other (attack case B4).
+      if (resource['resourceType'] !== interactionType(interaction))
+        throw fault(`${field}.resourceType`, 'differs from request.url');
+      if (interaction.kind === 'update' && resource['id'] !== interactionId(interaction))
+        throw fault(`${field}.id`, 'differs from request.url');
+      return resource;
+    case 'patch':
+    case 'conditional-patch':
+    case 'operation-instance':
+    case 'operation-type':
+    case 'operation-system':
+      if (resource !== undefined && !isJsonObject(resource)) throw fault(field, 'is no resource');
+      return resource;
+    case 'read':
+    case 'vread':
+    case 'delete':
+    case 'conditional-delete':
+    case 'history-instance':
+    case 'history-type':
+    case 'history-system':
+    case 'search-type':
+    case 'search-system':
+    case 'search-compartment':
+    case 'capabilities':
+    case 'bundle':
+      if (resource !== undefined) throw fault(field, 'belongs to no such request');
+      return undefined;
+  }
+}
+
+function isOwnUrl(fullUrl: JsonValue, interaction: Interaction, base: string): fullUrl is string {
+  if (typeof fullUrl !== 'string') return false;
+  return (
+    URN_UUID.test(fullUrl) || (interactionId(interaction) !== undefined && fullUrl === `${base}${interactionPath(interaction)}`)
+  );
+}
+
+/** Prints the canonical body of a bundle: nothing is in it that was not judged. Own absolute URLs become the custodian's. */
+export function printBundle(bundle: RequestBundle, upstreamBase: string): JsonObject {
+  return {
+    resourceType: 'Bundle',
+    type: bundle.bundleType,
+    entry: bundle.entries.map((entry) => printEntry(entry, upstreamBase)),
+  };
+}
+
+function printEntry(entry: BundleEntry, upstreamBase: string): JsonObject {
+  const { method, path, query, ifNoneExist } = printInteraction(entry.interaction);
+  const { fullUrl, resource, ifMatch } = entry;
+  return {
+    ...(fullUrl === undefined ? {} : { fullUrl: fullUrl.startsWith('urn:') ? fullUrl : `${upstreamBase}${path}` }),
+    ...(resource === undefined ? {} : { resource }),
+    request: {
+      method,
+      url: `${path.slice(1)}${query === '' ? '' : `?${query}`}`,
+      ...(ifMatch === undefined ? {} : { ifMatch: printETag(ifMatch) }),
+      ...(ifNoneExist === undefined ? {} : { ifNoneExist }),
+    },
+  };
+}
+
+function text(value: JsonValue | undefined): string {
+  if (typeof value !== 'string') throw new GatewayError('invalid_body', 'no text');
+  return value;
+}
+
+/** What is a 404 or 405 for a request that comes alone is a fault of the body here. */
+function within<T>(field: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    if (!(cause instanceof GatewayError)) throw cause;
+    const problem = cause.options.fields?.[0]?.problem ?? 'is no FHIR request';
+    throw new GatewayError('invalid_body', `${field} ${problem}`, { cause, fields: [{ field, problem }] });
+  }
+}
+
+function fault(field: string, problem: string): GatewayError {
+  return new GatewayError('invalid_body', `${field} ${problem}`, { fields: [{ field, problem }] });
+}
