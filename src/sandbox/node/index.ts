@@ -1,0 +1,200 @@
+/**
+ * The simulated Nuts node: `createSimulatedNetwork`, `startSimulatedNode`, `SimulatedNode`. It behaves as a v5 node does (did:nuts,
+ * auth v1), with real keys, tokens and grants between nodes, on loopback, for development only.
+ */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import type { Clock } from '../../clock.ts';
+import type { FaultInjector } from '../faults.ts';
+import { signAccessToken, TOKEN_LIFE_S, type UserClaims } from './access-token.ts';
+import { authRoutes } from './auth-api.ts';
+import { TOKEN_PATH, type NodeContext } from './context.ts';
+import { credentialRoutes } from './credential-api.ts';
+import { idOf, type VC } from './credential.ts';
+import { documentOf } from './did-document.ts';
+import { createHandler } from './http.ts';
+import { foundingDate, type SimulatedNetwork } from './network.ts';
+import { KEY_NOT_FOUND } from './problem.ts';
+import { createRateLimiter } from './rate-limit.ts';
+import { registryRoutes } from './registry-api.ts';
+import { addService, replaceService } from './service-api.ts';
+import { signRoutes } from './sign-api.ts';
+import type { SignSession } from './sign-session.ts';
+import { statusRoutes } from './status-api.ts';
+
+export type { VC } from './credential.ts';
+export { createSimulatedNetwork, type SimulatedNetwork } from './network.ts';
+
+export interface MintedUser {
+  readonly identifier: string;
+  readonly initials: string;
+  readonly familyName: string;
+  readonly roleName?: string;
+  readonly prefix?: string;
+  /** `low` by default. */
+  readonly level?: 'low' | 'substantial' | 'high';
+}
+
+export interface MintRequest {
+  /** DID of the organisation that asks. */
+  readonly requester: string;
+  /** The compound service. */
+  readonly purpose: string;
+  readonly credentials?: readonly VC[];
+  readonly user?: MintedUser;
+  /** 60 by default; negative for a token that has expired already. */
+  readonly expiresInS?: number;
+}
+
+export interface SimulatedNode {
+  readonly name: string;
+  /** The organisation's DID. */
+  readonly did: string;
+  /** The DID of the vendor that runs the node: NutsComm and the endpoints that services refer to. */
+  readonly vendorDid: string;
+  /** Base of the internal API and of what other nodes and browsers call, on one listener as a v5 node; no trailing slash. */
+  readonly url: string;
+  /** Puts a compound service in the organisation's document, in place of an earlier one; `oauth` is added. Values are absolute URLs. */
+  register(service: string, endpoints: Readonly<Record<string, string>>): void;
+  /** The access token that its token endpoint would give for such a grant, without one. */
+  mintToken(request: MintRequest): Promise<string>;
+  /** Down: `/health` says 503, and introspection knows no token, as at a node that lost its store. */
+  setHealth(up: boolean): void;
+  /** Forgets what a real node has in memory only: signing sessions. */
+  restart(): void;
+  close(): Promise<void>;
+}
+
+export interface SimulatedNodeOptions {
+  readonly network: SimulatedNetwork;
+  /** Fixes the DIDs and keys of organisation and vendor. */
+  readonly name: string;
+  readonly organization: { readonly name: string; readonly city: string };
+  readonly clock: Clock;
+  /** 0 (default) takes a free one. */
+  readonly port?: number;
+  readonly host?: '127.0.0.1';
+  /** Whether the unsigned `dummy` means can be used; true by default. */
+  readonly dummyMeans?: boolean;
+  /** Whether changing calls are limited as in strict mode; false by default. */
+  readonly rateLimiter?: boolean;
+  readonly mode?: 'development' | 'production';
+  readonly faults?: FaultInjector;
+}
+
+/** Starts a node; its organisation is known to the whole network. Throws in production mode and for any host but loopback. */
+export async function startSimulatedNode(options: SimulatedNodeOptions): Promise<SimulatedNode> {
+  const { network, name, organization, clock, port = 0, host = '127.0.0.1', faults } = options;
+  if (options.mode === 'production')
+    throw new Error('the simulated Nuts node is for development: it does not start in production mode');
+  // Callers in plain JavaScript are not held by the type.
+  if (!['127.0.0.1'].includes(host)) throw new Error('the simulated Nuts node listens on 127.0.0.1 only');
+
+  const store = network.store(name);
+  const created = foundingDate(network);
+  const vendor = network.createDid(store, `vendor of ${name}`, { created });
+  const document = network.createDid(store, name, { created, controllers: [vendor.id] });
+  await network.vouch(document.id, organization);
+
+  let isUp = true;
+  let url = '';
+  let startedAt = clock.now().getTime();
+  const sessions = new Map<string, SignSession>();
+  const limiter = createRateLimiter(clock);
+  const context: NodeContext = {
+    network,
+    store,
+    clock,
+    url: () => url,
+    vendorDid: vendor.id,
+    dummyMeans: options.dummyMeans !== false,
+    sessions,
+    startedAt: () => startedAt,
+    isHealthy: () => isUp,
+  };
+  const routes = [
+    ...statusRoutes(context),
+    ...authRoutes(context),
+    ...credentialRoutes(context),
+    ...registryRoutes(context),
+    ...signRoutes(context),
+  ];
+  const serve = createHandler(routes, () => options.rateLimiter !== true || limiter.take());
+
+  const server = createServer({ maxHeaderSize: 64 * 1024 }, (req, res) => {
+    const work = faults === undefined ? serve(req, res) : faults.handle(req, res, () => serve(req, res));
+    work.catch(() => req.socket.destroy());
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+  url = `http://${host}:${(server.address() as AddressInfo).port}`;
+
+  /** Adds or replaces: a node that is started again finds its services, perhaps with another port. */
+  const put = (did: string, type: string, serviceEndpoint: string | Readonly<Record<string, string>>): void => {
+    const target = documentOf(network.resolve, did);
+    const isKnown = target.service?.some((service) => service.type === type) === true;
+    (isKnown ? replaceService : addService)(context, target, { type, serviceEndpoint });
+  };
+  const reference = (type: string): string => `${vendor.id}/serviceEndpoint?type=${encodeURIComponent(type)}`;
+  put(vendor.id, 'NutsComm', `grpc://${name}.sandbox.invalid:5555`);
+  put(document.id, 'NutsComm', reference('NutsComm'));
+  put(vendor.id, 'production-oauth', `${url}${TOKEN_PATH}`);
+
+  return {
+    name,
+    did: document.id,
+    vendorDid: vendor.id,
+    url,
+    register(service, endpoints) {
+      const parts: Record<string, string> = { oauth: reference('production-oauth') };
+      for (const [type, endpoint] of Object.entries(endpoints)) {
+        put(vendor.id, `${service}-${type}`, endpoint);
+        parts[type] = reference(`${service}-${type}`);
+      }
+      put(document.id, service, parts);
+    },
+    async mintToken({ requester, purpose, credentials = [], user, expiresInS = TOKEN_LIFE_S }) {
+      const key = network.signingKey(store, document.id);
+      if (key === undefined) throw new Error(KEY_NOT_FOUND);
+      const now = Math.floor(clock.now().getTime() / 1000);
+      return signAccessToken(key, {
+        authorizer: document.id,
+        requester,
+        service: purpose,
+        credentialIds: credentials.map(idOf),
+        ...(user === undefined ? {} : { user: userClaims(user) }),
+        // A token that has expired was made a usual life earlier.
+        issuedAt: now + Math.min(0, expiresInS - TOKEN_LIFE_S),
+        expires: now + expiresInS,
+      });
+    },
+    setHealth(up) {
+      isUp = up;
+    },
+    restart() {
+      sessions.clear();
+      limiter.reset();
+      startedAt = clock.now().getTime();
+    },
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+function userClaims(user: MintedUser): UserClaims {
+  return {
+    initials: user.initials,
+    prefix: user.prefix ?? '',
+    family_name: user.familyName,
+    email: '',
+    username: user.identifier,
+    user_role: user.roleName ?? '',
+    assurance_level: user.level ?? 'low',
+  };
+}
