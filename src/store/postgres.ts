@@ -1,4 +1,3 @@
-import { isNativeError } from 'node:util/types';
 import { PostgresDialect, type Dialect } from 'kysely';
 import pg from 'pg';
 import type { Logger } from '../log.ts';
@@ -27,7 +26,9 @@ export function createPostgresDialect(options: PostgresOptions): Dialect {
     idleTimeoutMillis: 30_000,
     options: `-c search_path=${options.schema}`,
     // count(*) is a 64-bit integer, which pg gives as text; nothing here counts beyond 2^53.
-    types: { getTypeParser: (oid, format) => (oid === pg.types.builtins.INT8 ? Number : pg.types.getTypeParser(oid, format)) },
+    types: {
+      getTypeParser: (oid, format): unknown => (oid === pg.types.builtins.INT8 ? Number : pg.types.getTypeParser(oid, format)),
+    },
   });
   // A connection that breaks while idle is replaced by the pool; without a listener it would end the process.
   pool.on('error', (error) => options.logger.warn({ module: 'store', err: error }, 'an idle database connection was lost'));
@@ -49,5 +50,5 @@ export function createPostgresDialect(options: PostgresOptions): Dialect {
 
 /** Whether a transaction lost against a concurrent one and did nothing: serialization_failure, deadlock_detected. */
 export function isSerializationFailure(error: unknown): boolean {
-  return isNativeError(error) && 'code' in error && (error.code === '40001' || error.code === '40P01');
+  return typeof error === 'object' && error !== null && 'code' in error && (error.code === '40001' || error.code === '40P01');
 }

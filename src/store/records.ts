@@ -1,9 +1,10 @@
 import { GatewayError } from '../errors.ts';
 import type { JsonValue } from '../fhir/json.ts';
 import type { RecordKey, RecordPage, RecordQuery, StoredRecord } from '../usecase/workflow.ts';
-import type { Database, Transaction } from './database.ts';
+import type { Transaction } from './database.ts';
 import { parseCursor, printCursor } from './cursor.ts';
 import type { RecordTable } from './schema.ts';
+import type { Source } from './source.ts';
 
 /** Whose records: a tenant's, of one use case, of one kind. */
 export interface RecordScope {
@@ -11,9 +12,6 @@ export interface RecordScope {
   readonly useCase: string;
   readonly kind: string;
 }
-
-/** A place to read from: the database, or an open transaction, which sees its own writes. */
-export type Source = Pick<Database | Transaction, 'query'>;
 
 /**
  * Stores a new record with version 1.
@@ -111,9 +109,10 @@ export async function findRecords(source: Source, scope: RecordScope, query: Rec
     .where('use_case', '=', scope.useCase)
     .where('kind', '=', scope.kind);
   for (const [name, value] of Object.entries(query.where ?? {})) {
-    select = select.where(({ exists, selectFrom }) =>
-      exists(
-        selectFrom('record_key')
+    select = select.where((eb) =>
+      eb.exists(
+        eb
+          .selectFrom('record_key')
           .select('record_key.record_id')
           .whereRef('record_key.record_id', '=', 'record.id')
           .where('record_key.tenant', '=', scope.tenant)
@@ -127,8 +126,8 @@ export async function findRecords(source: Source, scope: RecordScope, query: Rec
   if (query.since !== undefined) select = select.where('updated_at', '>=', query.since.toISOString());
   if (query.cursor !== undefined) {
     const [createdAt, id] = parseCursor(query.cursor);
-    select = select.where(({ and, or, eb }) =>
-      or([eb('created_at', '<', createdAt), and([eb('created_at', '=', createdAt), eb('id', '<', id)])]),
+    select = select.where((eb) =>
+      eb.or([eb('created_at', '<', createdAt), eb.and([eb('created_at', '=', createdAt), eb('id', '<', id)])]),
     );
   }
   const rows = await select

@@ -1,6 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isNativeError } from 'node:util/types';
 import { SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely';
 import type { CompiledQuery, DatabaseConnection, Dialect, Driver, Kysely, QueryResult } from 'kysely';
 import { toBoundValue } from './values.ts';
@@ -141,7 +140,13 @@ class NodeSqliteConnection implements DatabaseConnection {
 
 /** Whether another connection holds the lock that was asked for (SQLITE_BUSY and its extended codes). */
 export function isBusy(error: unknown): boolean {
-  return isNativeError(error) && 'errcode' in error && typeof error.errcode === 'number' && (error.errcode & 0xff) === 5;
+  return (
+    typeof error === 'object' &&
+    error !== null &&
+    'errcode' in error &&
+    typeof error.errcode === 'number' &&
+    (error.errcode & 0xff) === 5
+  );
 }
 
 function settle<T>(work: () => T): Promise<T> {
