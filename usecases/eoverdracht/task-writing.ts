@@ -1,8 +1,8 @@
 import { GatewayError, type JsonObject, type Services, type VersionedResource } from 'sluis/usecase';
-import { adopt, type SeenTask } from './transfer-adopt.ts';
+import { adopt, isAnswer, type SeenTask } from './transfer-adopt.ts';
 import type { EOverdrachtConfig } from './config.ts';
 import { buildTask, changeTask, readTask, type TaskView } from './task.ts';
-import { isFinal, canReach, isTaskStatus } from './task-state.ts';
+import { isTaskStatus } from './task-state.ts';
 import { taskWritten } from './transfer-plan.ts';
 import { changeTransfer } from './transfer-store.ts';
 import { negotiationOf, type Negotiation, type Transfer } from './transfer.ts';
@@ -114,8 +114,7 @@ function says(view: TaskView, negotiation: Negotiation): boolean {
 function isReceivers(view: TaskView, negotiation: Negotiation): boolean {
   const known = negotiation.task.seen?.status;
   if (!isTaskStatus(view.status) || view.status === negotiation.status || view.status === known) return false;
-  if (known === undefined) return isFinal(view.status);
-  return isFinal(view.status) || (isTaskStatus(known) && canReach(known, view.status, 'receiver'));
+  return isAnswer(view.status, known, negotiation.status);
 }
 
 function changedMeanwhile(): GatewayError {

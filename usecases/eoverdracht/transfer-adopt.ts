@@ -26,13 +26,21 @@ export function adopt(transfer: Transfer, negotiation: Negotiation, seen: SeenTa
 
   const pending = negotiation.task.revision > negotiation.task.written;
   const status = isTaskStatus(seen.status) ? seen.status : undefined;
-  const moved = status !== undefined && (isFinal(status) || (isTaskStatus(known) && canReach(known, status, 'receiver')));
+  const moved = status !== undefined && isAnswer(status, known, negotiation.status);
   if (status !== undefined && moved && !(pending && mayMove(status, negotiation.status, 'sender'))) {
     return taken(transfer, negotiation.status, current, status, seen, now);
   }
   if (pending) return kept;
   // Neither an answer of the receiver nor an end: somebody wrote it past us. What the transfer says is put back.
   return log(withNegotiation(kept, revised(current)), 'task_restored', 'sluis', { now }, negotiation.id);
+}
+
+/**
+ * Whether a status that was found is the receiver's doing, or an end. It may have answered what we last saw, or what we wrote since without
+ * learning that it was written.
+ */
+export function isAnswer(found: TaskStatus, known: string | undefined, wanted: TaskStatus): boolean {
+  return isFinal(found) || canReach(wanted, found, 'receiver') || (isTaskStatus(known) && canReach(known, found, 'receiver'));
 }
 
 function taken(
