@@ -94,7 +94,7 @@ export async function startSimulatedNode(options: SimulatedNodeOptions): Promise
   const store = network.store(name);
   const created = foundingDate(network);
   const vendor = network.createDid(store, `vendor of ${name}`, { created });
-  const document = network.createDid(store, name, { created, controllers: [vendor.id] });
+  const document = network.createDid(store, name, { created, controllers: [vendor.id], selfControl: false, keyAgreement: false });
   await network.vouch(document.id, organization);
 
   let isUp = true;
