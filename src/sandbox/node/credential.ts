@@ -53,8 +53,9 @@ export async function verifyDocument(document: Json, publicKey: (kid: string) =>
   const { jws, ...options } = proof;
   const kid = text(proof, 'verificationMethod');
   const key = kid === undefined ? undefined : publicKey(kid);
-  const [header, middle, signature] = typeof jws === 'string' ? jws.split('.') : [];
-  if (key === undefined || header === undefined || middle !== '' || signature === undefined) return false;
+  // Strictly one writing: base64 decoders forgive blanks and padding, and then two different proofs would hold.
+  const [, header, signature] = (typeof jws === 'string' ? /^([\w-]+)\.\.([\w-]{86})$/.exec(jws) : null) ?? [];
+  if (key === undefined || header === undefined || signature === undefined) return false;
   try {
     const { proof: _, ...bare } = document;
     const result = await flattenedVerify({ protected: header, payload: payload(bare, options), signature }, key, {
