@@ -5,6 +5,7 @@ import {
   type AuditedEvent,
   type Grant,
   type IssuedCredential,
+  type Job as JobDefinition,
   type JobView,
   type JsonObject,
   type JsonValue,
@@ -18,7 +19,10 @@ import {
   type Unit,
   type UserSession,
 } from 'sluis/usecase';
-import { parseConfig } from './config.ts';
+import { parseConfig, type EOverdrachtConfig } from './config.ts';
+import { notifyJob } from './notify-job.ts';
+import { settleJob } from './settle-job.ts';
+import { sweepJob } from './sweep-job.ts';
 
 /** A world in memory for tests of the use case: records with compare-and-set, a ledger, jobs, a FHIR store with versions, a node. */
 
@@ -237,7 +241,10 @@ export function createWorld(options: { settings?: Record<string, unknown>; start
           .map((job): JobView => ({ name: job.name, key, state: 'pending', attempts: [] })),
       ),
     transaction,
-    runNow: () => Promise.resolve('pending'),
+    runNow: async (name, key) => {
+      const job = world.takeJob((each) => each.name === name && each.key === key);
+      return job !== undefined && (await runTaken(world, job)) ? 'done' : 'pending';
+    },
     fhir: {
       read: (type, id) =>
         alive(() => {
@@ -306,6 +313,40 @@ export function createWorld(options: { settings?: Record<string, unknown>; start
   return world;
 }
 
+const definitions: Readonly<Record<string, JobDefinition<EOverdrachtConfig>>> = {
+  settle: settleJob,
+  notify: notifyJob,
+  sweep: sweepJob,
+};
+
+async function runTaken(world: World, job: Job): Promise<boolean> {
+  const definition = definitions[job.name];
+  if (definition === undefined) throw new Error(`no job ${job.name}`);
+  try {
+    const result = await definition.run(job.payload, world.config, world.services, { key: job.key, attempt: job.attempts + 1 });
+    if (result.outcome === 'retry') world.putBack(job);
+    return result.outcome === 'done';
+  } catch (error) {
+    world.putBack(job);
+    throw error;
+  }
+}
+
+/** Runs one job that is due, the `pick`th if there are so many. @returns whether there was one */
+export async function runJob(world: World, pick = 0): Promise<boolean> {
+  let index = 0;
+  const job = world.takeJob(() => (index += 1) > pick) ?? world.takeJob(() => true);
+  if (job === undefined) return false;
+  await runTaken(world, job);
+  return true;
+}
+
+/** Runs the jobs that are due, and those that they enqueue, until none is left. @throws when it does not end */
+export async function drain(world: World): Promise<void> {
+  for (let count = 0; count < 200; count += 1) if (!(await runJob(world))) return;
+  throw new Error('the jobs do not come to an end');
+}
+
 /** A call of an API route, with the transaction of the world behind `command`. */
 export function apiCall(
   world: World,
@@ -339,3 +380,84 @@ function matches(value: KeyedRecord, query: RecordQuery): boolean {
 function clone(value: JsonValue): unknown {
   return JSON.parse(JSON.stringify(value));
 }
+
+const SUBJECT = { reference: 'Patient/p1' };
+
+/** A believable dossier: a patient with a name and a number, what nurses know, a letter; and a stranger. */
+export function fillDossier(world: World): void {
+  const resources: readonly JsonObject[] = [
+    {
+      resourceType: 'Patient',
+      id: 'p1',
+      identifier: [{ system: 'http://fhir.nl/fhir/NamingSystem/bsn', value: '999911120' }],
+      name: [{ family: 'van der Akker', given: ['Wilhelmina'] }],
+      gender: 'female',
+      birthDate: '1942-05-03',
+      telecom: [{ system: 'phone', value: '0531234567' }],
+      address: [{ line: ['Dorpsstraat 12'], postalCode: '7511AB', city: 'Enschede' }],
+    },
+    { resourceType: 'Patient', id: 'p2', name: [{ family: 'Stranger' }] },
+    {
+      resourceType: 'Condition',
+      id: 'c1',
+      meta: { versionId: '3', profile: ['http://nictiz.nl/fhir/StructureDefinition/zib-Problem'] },
+      identifier: [{ system: 'urn:hospital', value: 'c-77' }],
+      text: { status: 'generated', div: '<div>mevr. van der Akker</div>' },
+      clinicalStatus: 'active',
+      verificationStatus: 'confirmed',
+      code: {
+        coding: [{ system: 'http://snomed.info/sct', code: '230690007', display: 'CVA' }],
+        text: 'CVA van mevr. van der Akker',
+      },
+      subject: { ...SUBJECT, display: 'W. van der Akker' },
+      asserter: { reference: 'Practitioner/pr1', display: 'dr. Vos' },
+      note: [{ text: 'dochter belt' }],
+    },
+    { resourceType: 'Condition', id: 'c2', code: { text: 'Van een ander' }, subject: { reference: 'Patient/p2' } },
+    {
+      resourceType: 'Procedure',
+      id: 'i1',
+      status: 'in-progress',
+      code: { text: 'Wondzorg 1x daags' },
+      subject: SUBJECT,
+      performer: [{ actor: { reference: 'Practitioner/pr1' } }],
+    },
+    {
+      resourceType: 'Coverage',
+      id: 'v1',
+      subscriberId: '12345',
+      beneficiary: SUBJECT,
+      payor: [{ reference: 'Organization/payer' }],
+    },
+    { resourceType: 'Organization', id: 'payer', name: 'Verzekeraar' },
+    { resourceType: 'Organization', id: 'own', name: 'Ziekenhuis Oost' },
+    { resourceType: 'Practitioner', id: 'pr1', name: [{ family: 'Vos' }] },
+    {
+      resourceType: 'PractitionerRole',
+      id: 'role1',
+      practitioner: { reference: 'Practitioner/pr1' },
+      organization: { reference: 'https://fhir.oost.example/fhir/Organization/own' },
+    },
+    {
+      resourceType: 'DocumentReference',
+      id: 'd1',
+      status: 'current',
+      subject: SUBJECT,
+      content: [{ attachment: { contentType: 'application/pdf', url: 'Binary/b1' } }],
+    },
+    { resourceType: 'Binary', id: 'b1', contentType: 'application/pdf', content: 'JVBERi0xLjQK' },
+  ];
+  for (const resource of resources) world.put(resource);
+}
+
+/** References of the dossier from which a notice is built. */
+export const NOTICE = { problems: ['Condition/c1'], interventions: ['Procedure/i1'], payers: ['Coverage/v1'] };
+
+/** References of the dossier from which a hand-off is built. */
+export const HANDOFF = {
+  problems: ['Condition/c1'],
+  interventions: ['Procedure/i1'],
+  payers: ['Coverage/v1'],
+  practitioners: ['Practitioner/pr1', 'PractitionerRole/role1'],
+  documents: ['DocumentReference/d1'],
+};

@@ -1,18 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
-import type { Job as JobDefinition, JsonObject } from 'sluis/usecase';
-import { notifyJob } from './notify-job.ts';
-import { settleJob } from './settle-job.ts';
-import { sweepJob, sweepTransfer } from './sweep-job.ts';
+import type { JsonObject } from 'sluis/usecase';
+import { sweepTransfer } from './sweep-job.ts';
 import { taskWrite } from './task-write.ts';
 import { isTaskStatus, mayMove, nextStatuses } from './task-state.ts';
-import { Crash, createWorld, R1, R2, subjectOf, type Fault, type World } from './test-support.ts';
+import { Crash, createWorld, drain, R1, R2, runJob, subjectOf, type Fault, type World } from './test-support.ts';
 import { apply, type Command } from './transfer-commands.ts';
 import { nextSteps } from './transfer-plan.ts';
 import { saveTransfer, toStored } from './transfer-store.ts';
 import { parseTransfer, resourcesKey, TRANSFER, type Transfer, type TransferDocument } from './transfer.ts';
-import type { EOverdrachtConfig } from './config.ts';
 
 // Proof by simulation (reliability §3.6): the real jobs against fake adapters, random commands and answers, a process that dies anywhere.
 
@@ -20,12 +17,6 @@ const HISTORIES = Number(process.env['SLUIS_MODEL_HISTORIES'] ?? '2000');
 const SEED = Number(process.env['SLUIS_MODEL_SEED'] ?? '20260301');
 const ID = 'transfer-1';
 const PATIENT = 'Patient/real';
-
-const jobs: Readonly<Record<string, JobDefinition<EOverdrachtConfig>>> = {
-  settle: settleJob,
-  notify: notifyJob,
-  sweep: sweepJob,
-};
 
 type Action =
   | {
@@ -171,7 +162,8 @@ async function perform(world: World, action: Action): Promise<void> {
       case 'edit':
         return edit(world, action.pick);
       case 'job':
-        return await runJob(world, action.pick);
+        await runJob(world, action.pick);
+        return;
       case 'jobs':
         for (let count = 0; count < 6; count += 1) await runJob(world, 0);
         return;
@@ -265,20 +257,6 @@ function edit(world: World, pick: number): void {
     });
 }
 
-async function runJob(world: World, pick: number): Promise<void> {
-  let index = 0;
-  const job = world.takeJob(() => (index += 1) > pick) ?? world.takeJob(() => true);
-  const definition = job === undefined ? undefined : jobs[job.name];
-  if (job === undefined || definition === undefined) return;
-  try {
-    const result = await definition.run(job.payload, world.config, world.services, { key: job.key, attempt: job.attempts + 1 });
-    if (result.outcome === 'retry') world.putBack(job);
-  } catch (error) {
-    world.putBack(job);
-    throw error;
-  }
-}
-
 /** Everything lands, every job runs, the gate settles what a crash left open, and the sweeps come. */
 async function comeToRest(world: World): Promise<void> {
   for (let round = 0; round < 4; round += 1) {
@@ -289,11 +267,6 @@ async function comeToRest(world: World): Promise<void> {
     await sweepTransfer(world.services, world.config, ID);
     await drain(world);
   }
-}
-
-async function drain(world: World): Promise<void> {
-  for (let count = 0; count < 200 && world.jobs().length > 0; count += 1) await runJob(world, 0);
-  expect(world.jobs().filter((job) => job.runAt === undefined || job.runAt <= world.now())).toEqual([]);
 }
 
 function checkAtEveryInstant(world: World): void {
