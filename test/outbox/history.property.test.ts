@@ -51,7 +51,7 @@ describe('any history of the outbox', () => {
 
   it('loses no job, overlaps none with itself, and does what was asked last', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 50 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 50, size: 'max' }), async (steps) => {
         await test.database.transaction((tx) => tx.query.deleteFrom('job').execute());
         await play(steps);
       }),
