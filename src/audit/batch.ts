@@ -176,7 +176,12 @@ function createChain(tenant: string, head: ChainHead): Chain {
 }
 
 function createGathering(): Gathering {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let resolve = (): void => undefined;
+  let reject = (_reason: Error): void => undefined;
+  const promise = new Promise<void>((fulfil, fail) => {
+    resolve = fulfil;
+    reject = fail;
+  });
   // Who asked for a record hears of it; the journal itself does not.
   promise.catch(() => undefined);
   return { shares: [], characters: 0, records: 0, closesFrom: Number.POSITIVE_INFINITY, promise, resolve, reject };

@@ -33,7 +33,7 @@ export function quote(value: string): string {
   return UNSAFE.test(value) ? JSON.stringify(value) : '"' + value + '"';
 }
 
-// What JSON must escape, DEL and the C1 controls (no use in a line for people), and surrogates (alone they are no UTF-8).
+// What JSON must escape, and what needs a second look: controls, and surrogates (alone they are no UTF-8).
 const UNSAFE = /[^ !#-[\]-~\u00a0-\ud7ff\ue000-\ufffd]/;
 
 // The last line of defence against what must never be here: a JWT, a token with its scheme, a BSN with its naming system.

@@ -108,6 +108,7 @@ function closed(text: string): Buffer {
   return Buffer.concat([bytes, Buffer.from(hashSuffix(sha256(bytes)))]);
 }
 
+export const INSTANCE = /^[a-z0-9][a-z0-9-]{0,39}$/;
 export const SEGMENT_NAME = /^([a-z0-9][a-z0-9-]{0,39})\.(\d{8})\.ndjson$/;
 
 export function segmentName(instance: string, number: number): string {

@@ -7,7 +7,7 @@ import { createBatches } from './batch.ts';
 import type { Batch } from './batch.ts';
 import { encodeEntry } from './encode.ts';
 import type { AuditEntry } from './entry.ts';
-import { FORMAT_VERSION, GENESIS, headerLine, NO_TENANT, readSuffix, sealLine } from './format.ts';
+import { FORMAT_VERSION, GENESIS, headerLine, INSTANCE, NO_TENANT, readSuffix, sealLine } from './format.ts';
 import type { ChainHead } from './format.ts';
 import { instanceId, lockInstance } from './lock.ts';
 import { createOpenIntents } from './open-intents.ts';
@@ -29,8 +29,10 @@ export interface Journal extends AuditSink {
   stats(): JournalStats;
   /** Up to where the journal is durable. */
   position(): JournalPosition;
-  /** Where each chain stands, durable: what one gives to a witness outside. */
+  /** Where each chain stands as of the last write begun: what one gives to a witness outside. */
   heads(): ReadonlyMap<string, ChainHead>;
+  /** Whether an intent of this instance waits for its outcome; undefined for another instance's. */
+  isOpen(instance: string, tenant: string, sequence: number): boolean | undefined;
   /** Writes what is waiting, seals the segment and lets go of the directory. Entries after this are rejected. */
   close(): Promise<void>;
 }
@@ -80,6 +82,8 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const instance = options.instance ?? instanceId(directory);
+    // It is part of file names, and stands in the links as it is.
+    if (!INSTANCE.test(instance)) throw new GatewayError('internal', 'an instance is named with a-z, 0-9 and -, up to 40');
     release = lockInstance(directory, instance);
     const state = await recover(directory, instance);
     for (const finding of state.findings) logger.error({ module: 'audit', instance }, finding);
@@ -375,6 +379,7 @@ async function createWriter(
     stats: () => ({ ...stats, openIntents: open.size(), waiting: batches.waiting() }),
     position: () => durable,
     heads: () => batches.heads(),
+    isOpen: (ofInstance, tenant, sequence) => (ofInstance === instance ? open.has(tenant, sequence) : undefined),
     close: () => (closed ??= shutDown()),
   };
 }

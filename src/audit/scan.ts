@@ -70,6 +70,30 @@ export function* salvageLinks(bytes: Buffer, position: number): Generator<LinkFa
   }
 }
 
+/** Where the tenants' shares stand in a segment, by their links alone: nothing is checked but the form. */
+export function listGroups(bytes: Buffer): readonly Share[] {
+  const shares: Share[] = [];
+  let start = bytes.indexOf(NEWLINE) + 1;
+  for (let position = start; ;) {
+    const end = bytes.indexOf(NEWLINE, position) + 1;
+    if (end === 0) return shares;
+    if (startsWith(bytes, position, LINK)) {
+      const link = readLink(bytes.subarray(position, end));
+      if (link !== undefined) shares.push({ tenant: link.tenant, first: link.first, start, linkStart: position });
+      start = end;
+    }
+    position = end;
+  }
+}
+
+/** One tenant's share of a batch, unchecked. */
+interface Share {
+  readonly tenant: string;
+  readonly first: number;
+  readonly start: number;
+  readonly linkStart: number;
+}
+
 type Found =
   | { readonly kind: 'group'; readonly group: Group }
   | { readonly kind: 'seal'; readonly end: number }
@@ -132,8 +156,8 @@ function checkGroup(
 }
 
 /**
- * A torn write left NUL bytes where it did not come (up to the end of a sector), or the file ends; nothing of a later batch is
- * there. All else is damage, so that a changed byte is never taken for a power cut.
+ * A torn write left NUL bytes where whole sectors did not come, or simply ends; nothing of a later batch is there. All else is
+ * damage, so that a changed byte is never taken for a power cut.
  */
 function judgeTail(bytes: Buffer, position: number, batch: number, problem: Problem): Tail {
   const damaged: Tail = {
@@ -143,26 +167,37 @@ function judgeTail(bytes: Buffer, position: number, batch: number, problem: Prob
   };
   let last = bytes.length;
   while (last > position && bytes[last - 1] === 0) last -= 1;
+  // The writer keeps more than this free at the end of a segment.
+  if (last < bytes.length && bytes.length - last < 16) return damaged;
   let holes = 0;
   for (let at = bytes.indexOf(0, position); at >= 0 && at < last;) {
     let end = at;
     while (end < last && bytes[end] === 0) end += 1;
-    if (end % SECTOR_BYTES !== 0) return damaged;
+    const wholeSectors = end % SECTOR_BYTES === 0 && (at % SECTOR_BYTES === 0 || at === position) && end - at > 1;
+    if (!wholeSectors) return damaged;
     holes += 1;
     at = bytes.indexOf(0, end);
   }
   for (const link of salvageLinks(bytes, position)) if (link.batch > batch + 1) return damaged;
-  // A whole last line with nothing missing is no torn write.
-  const endsInside = bytes[last - 1] !== NEWLINE || !endsInLink(bytes, position, last);
-  return holes > 0 || endsInside ? { kind: 'torn', bytes: last - position } : damaged;
+  return holes > 0 || isBeginning(bytes.toString('utf8', position, last)) ? { kind: 'torn', bytes: last - position } : damaged;
 }
 
 const SECTOR_BYTES = 512;
 
-function endsInLink(bytes: Buffer, position: number, last: number): boolean {
-  const start = bytes.lastIndexOf(NEWLINE, last - 2) + 1;
-  return start >= position && (startsWith(bytes, start, LINK) || startsWith(bytes, start, SEAL));
+/** Whether a text is the beginning of what a write would have put there: whole records, then at most a part of a line. */
+function isBeginning(text: string): boolean {
+  const lines = text.split('\n');
+  const part = lines.pop() ?? '';
+  const begins = [RECORD, LINK, SEAL].some((word) => part.startsWith(word.toString()) || word.toString().startsWith(part));
+  return (
+    begins &&
+    !COMPLETE.test(part) &&
+    lines.every((line) => line.startsWith('{"seq":') && parseJson(Buffer.from(line)) !== undefined)
+  );
 }
+
+/** A link or seal that is all there and does not end. */
+const COMPLETE = /^\{"(?:link|seal)":.*,"hash":"[0-9a-f]{64}"\}\}./s;
 
 function restIsNul(bytes: Buffer, position: number): boolean {
   return firstByte(bytes, position) === undefined;

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { open, rename, unlink } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { segmentName } from './format.ts';
@@ -18,7 +18,7 @@ export interface SegmentFile {
  */
 export async function allocateSpare(directory: string, instance: string, sizeBytes: number): Promise<void> {
   const path = sparePath(directory, instance);
-  await unlink(path).catch(ignoreMissing);
+  await rm(path, { force: true });
   const handle = await open(path, 'wx', 0o600);
   try {
     const zeros = Buffer.alloc(Math.min(sizeBytes, 1 << 20));
@@ -69,7 +69,7 @@ export async function finishSegment(file: SegmentFile, usedBytes: number): Promi
 }
 
 export async function removeSpare(directory: string, instance: string): Promise<void> {
-  await unlink(sparePath(directory, instance)).catch(ignoreMissing);
+  await rm(sparePath(directory, instance), { force: true });
 }
 
 /** Makes names in a directory durable. Windows has no such call and needs none. */
@@ -85,8 +85,4 @@ export async function syncDirectory(directory: string): Promise<void> {
 
 function sparePath(directory: string, instance: string): string {
   return join(directory, `${instance}.spare`);
-}
-
-function ignoreMissing(error: unknown): void {
-  if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
 }
