@@ -24,6 +24,8 @@ export interface Role {
   readonly fhirVersion: 'STU3' | 'R4';
   /** Names of token claims that the policy may see. */
   readonly claims?: readonly string[];
+  /** Whether the policy itself judges a request of the custodian's own organisation; absent: the gate denies it (RFC003 §6.2). */
+  readonly judgesSelf?: boolean;
   /** FHIR rules; empty for a role that only receives messages. */
   readonly rules: readonly Rule[];
 }
