@@ -43,8 +43,6 @@ export interface TenantFhir {
   readonly version: 'STU3' | 'R4';
   readonly login: FhirLogin;
   readonly tls: TenantTls;
-  /** How `$document` is answered: passed on, or assembled by the gate from single reads. */
-  readonly document: 'upstream' | 'assemble';
   readonly timeoutMs: number;
 }
 
