@@ -129,6 +129,19 @@ describe('after a crash', () => {
     );
   });
 
+  it('a segment that the file system emptied before it held anything is set aside', async () => {
+    const directory = makeDirectory();
+    const journal = await open(directory);
+    await journal.record(denial('a', 'r1'));
+    await journal.close();
+    writeFileSync(join(directory, 'gate.00000002.ndjson'), '');
+    const again = await open(directory);
+    await again.record(denial('a', 'r2'));
+    await again.close();
+    expect(readdirSync(directory)).toContain('gate.00000002.ndjson.torn');
+    await expectWhole(directory, ['a outcome r1', 'a outcome r2']);
+  });
+
   it('recovers from a crash during recovery, again and again (random histories)', async () => {
     const step = fc.record({
       tenant: fc.constantFrom('a', 'b', 'c'),
