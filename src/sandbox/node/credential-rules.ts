@@ -46,10 +46,10 @@ const OPERATIONS: ReadonlySet<string> = new Set([
   'document',
 ]);
 
-/** Whether any known context defines every property of `value`; with `type`, that type's own. */
-export function isDefined(value: unknown, type?: string): boolean {
-  const shapes = type === undefined ? Object.values(SHAPES) : [SHAPES[type]];
-  return shapes.some((shape) => shape !== undefined && fits(value, shape));
+/** Whether every property of `value` is defined: what the contexts define depends on the types (`id` and `type` always are). */
+export function isDefined(value: unknown, types: readonly unknown[]): boolean {
+  const shapes = types.flatMap((type) => (typeof type === 'string' && Object.hasOwn(SHAPES, type) ? [SHAPES[type] ?? {}] : []));
+  return fits(value, Object.assign({ id: true, type: true }, ...shapes) as Shape);
 }
 
 function fits(value: unknown, shape: Shape): boolean {
@@ -67,9 +67,10 @@ export function checkContent(credential: VC): void {
   within('validation failed', () => {
     const type = typeOf(credential);
     const contexts = list(credential['@context']);
-    if (!(type in SHAPES) || !contexts.includes('https://nuts.nl/credentials/v1')) throw new NodeProblem(500, UNDEFINED_PROPERTY);
+    if (!Object.hasOwn(SHAPES, type) || !contexts.includes('https://nuts.nl/credentials/v1'))
+      throw new NodeProblem(500, UNDEFINED_PROPERTY);
     if (list(credential['credentialSubject']).length !== 1) throw new NodeProblem(500, 'single CredentialSubject expected');
-    if (!isDefined(credential['credentialSubject'], type)) throw new NodeProblem(500, UNDEFINED_PROPERTY);
+    if (!isDefined(credential['credentialSubject'], [type])) throw new NodeProblem(500, UNDEFINED_PROPERTY);
     const id = text(credential, 'id');
     if (id !== undefined && id.split('#')[0] !== text(credential, 'issuer')) {
       throw new NodeProblem(500, 'credential ID must start with issuer');

@@ -1,6 +1,6 @@
 /** Searching credentials by example (facts §4.3): every leaf is a term, `*` is present, `abc*` a prefix, names match by sound too. */
 import { isDefined, UNDEFINED_PROPERTY } from './credential-rules.ts';
-import { issuerOf, subjectOf, type VC } from './credential.ts';
+import { issuerOf, NUTS_CONTEXT, subjectOf, W3C_CONTEXT, type VC } from './credential.ts';
 import { isObject, list, text, type Json } from './json.ts';
 import { NodeProblem } from './problem.ts';
 
@@ -13,7 +13,10 @@ interface Term {
 export function compileQuery(query: Json): (credential: VC) => boolean {
   const subjects = list(query['credentialSubject']);
   if (subjects.length > 1) throw new NodeProblem(400, "can't match on multiple VC subjects");
-  if (!isDefined(query['credentialSubject'])) {
+  const contexts = list(query['@context']);
+  const types = contexts.includes(NUTS_CONTEXT) ? list(query['type']) : [];
+  const isKnown = subjects.length === 0 || contexts.includes(W3C_CONTEXT) || contexts.includes(NUTS_CONTEXT);
+  if (!isKnown || !isDefined(query['credentialSubject'], types)) {
     throw new NodeProblem(400, `failed to convert query to JSON-LD expanded form: ${UNDEFINED_PROPERTY}`);
   }
   const terms = subjects.flatMap((subject) => leaves(subject, []));

@@ -24,6 +24,8 @@ export interface PeerPair {
   readonly advance?: (seconds: number) => void;
   /** Makes node A say it is healthy or not, where that can be done. */
   readonly setHealth?: (up: boolean) => void;
+  /** Why private credentials cannot travel between these two, when they cannot. */
+  readonly noPrivateDelivery?: string;
   /** A node with the rate limiter on, and a DID of it, where there is one. */
   readonly limited?: Pick<Peer, 'internal' | 'did'>;
 }

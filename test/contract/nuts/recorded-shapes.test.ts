@@ -51,7 +51,12 @@ const introspection = (world: World, accessToken: string): Promise<Reply> =>
 const issueAt = (world: World, json: Json): Promise<Reply> =>
   call('POST', `${world.a.internal}/internal/vcr/v2/issuer/vc`, { json });
 const search = (world: World, credentialSubject: unknown): Promise<Reply> => {
-  const query = { '@context': ['https://nuts.nl/credentials/v1'], type: ['VerifiableCredential'], credentialSubject };
+  const type = ['VerifiableCredential', 'NutsOrganizationCredential'];
+  const query = {
+    '@context': ['https://www.w3.org/2018/credentials/v1', 'https://nuts.nl/credentials/v1'],
+    type,
+    credentialSubject,
+  };
   return call('POST', `${world.a.internal}/internal/vcr/v2/search`, { json: { query } });
 };
 const revoke = (world: World, id: unknown): Promise<Reply> =>

@@ -213,9 +213,11 @@ export const registryStatements: readonly Statement[] = [
       const status = expectStatus(await call('GET', `${pair.a.public}/status`), 200);
       assert.equal(status.text, 'OK');
       assert.match(status.type, /^text\/plain/);
-      const health = object(expectStatus(await call('GET', `${pair.a.internal}/health`), 200).json);
+      const reply = await call('GET', `${pair.a.internal}/health`);
+      const health = object(reply.json);
       assert.deepEqual(Object.keys(health), ['status', 'details']);
-      assert.equal(health['status'], 'UP');
+      assert.equal(health['status'], reply.status === 200 ? 'UP' : 'DOWN');
+      for (const component of Object.values(object(health['details']))) string(object(component)['status']);
       const url = `${pair.a.internal}/status/diagnostics`;
       const diagnostics = object(expectStatus(await call('GET', url, { headers: { accept: 'application/json' } }), 200).json);
       string(object(diagnostics['status'])['software_version']);
@@ -227,16 +229,20 @@ export const registryStatements: readonly Statement[] = [
     id: '49',
     title: 'health that is DOWN is 503 and names the component',
     async run(pair) {
-      if (pair.setHealth === undefined) throw new Skipped('a real node cannot be told to be unhealthy');
-      pair.setHealth(false);
+      pair.setHealth?.(false);
       try {
-        const health = object(expectStatus(await call('GET', `${pair.a.internal}/health`), 503).json);
+        const reply = await call('GET', `${pair.a.internal}/health`);
+        if (pair.setHealth === undefined && reply.status === 200)
+          throw new Skipped('this node is healthy and cannot be told otherwise');
+        const health = object(expectStatus(reply, 503).json);
         assert.equal(health['status'], 'DOWN');
-        const down = Object.values(object(health['details'])).filter((component) => object(component)['status'] === 'DOWN');
-        assert.equal(down.length, 1);
-        string(object(down[0])['details']);
+        const down = Object.values(object(health['details']))
+          .map(object)
+          .filter((component) => component['status'] === 'DOWN');
+        assert.ok(down.length > 0);
+        for (const component of down) assert.ok('details' in component);
       } finally {
-        pair.setHealth(true);
+        pair.setHealth?.(true);
       }
     },
   },
