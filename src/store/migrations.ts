@@ -22,11 +22,11 @@ function migrations(postgres: boolean): Record<string, Migration> {
   // SQLite compares text byte by byte; PostgreSQL by the server's language unless told.
   const text = postgres ? sql`text collate "C"` : sql`text`;
   return {
-    '001-first': { up: (db: Kysely<unknown>) => first(db, text) },
+    '001-first': { up: (db: Kysely<unknown>) => first(db, text, postgres) },
   };
 }
 
-async function first(db: Kysely<unknown>, text: RawBuilder<unknown>): Promise<void> {
+async function first(db: Kysely<unknown>, text: RawBuilder<unknown>, postgres: boolean): Promise<void> {
   const statements = [
     sql`create table record (
       tenant ${text} not null, use_case ${text} not null, kind ${text} not null, id ${text} not null, version integer not null,
@@ -83,5 +83,7 @@ async function first(db: Kysely<unknown>, text: RawBuilder<unknown>): Promise<vo
       foreign key (tenant, grant_id) references grant_entry (tenant, id))`,
     sql`create index grant_path_grant on grant_path (tenant, grant_id)`,
   ];
+  // Has no rows: `database.ts` locks it.
+  if (postgres) statements.push(sql`create table transaction_gate (nothing integer)`);
   for (const statement of statements) await statement.execute(db);
 }
