@@ -87,7 +87,7 @@ export function parseConfig(text: string, context: { readonly file: string; read
 interface BuildContext {
   readonly folder: string;
   readonly environment: Environment;
-  collect<T>(key: string, read: () => T): T | undefined;
+  readonly collect: <T>(key: string, read: () => T) => T | undefined;
 }
 
 function build(settings: ConfigSettings, context: BuildContext): Config {

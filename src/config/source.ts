@@ -26,7 +26,7 @@ export class ConfigError extends Error {
 /** The file's content with a way back to the line of a key. */
 export interface ConfigSource {
   readonly settings: Record<string, unknown>;
-  lineOf(path: readonly PropertyKey[]): number | undefined;
+  readonly lineOf: (path: readonly PropertyKey[]) => number | undefined;
 }
 
 /**

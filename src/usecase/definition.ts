@@ -56,5 +56,6 @@ export type UseCase = UseCaseDefinition<unknown>;
  */
 export function defineUseCase<Config>(definition: UseCaseDefinition<Config>): UseCase {
   // The one cast of the contract: a config goes only to the definition that parsed it (`usecase/registry.ts`).
-  return Object.freeze(definition) as unknown as UseCase;
+  const hidden: unknown = Object.freeze(definition);
+  return hidden as UseCase;
 }
