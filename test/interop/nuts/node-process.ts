@@ -10,6 +10,8 @@ import { promisify } from 'node:util';
 
 import { stringify } from 'yaml';
 
+import type { Certificates } from './certificates.ts';
+
 export interface NodeSettings {
   readonly binary: string;
   readonly generation: 'v5' | 'v6';
@@ -20,6 +22,7 @@ export interface NodeSettings {
   /** The DID of the node's vendor: without it private credentials cannot be sent. */
   readonly nodeDid?: string;
   readonly rateLimiter?: boolean;
+  readonly certificates?: Certificates | undefined;
 }
 
 export interface NodePorts {
@@ -108,7 +111,7 @@ async function answers(url: string): Promise<boolean> {
 }
 
 function configuration(settings: NodeSettings): unknown {
-  const { generation, directory, ports, bootstrap, nodeDid, rateLimiter = false } = settings;
+  const { generation, directory, ports, bootstrap, nodeDid, rateLimiter = false, certificates: tls } = settings;
   const url = `http://127.0.0.1:${ports.public}`;
   const address = (port: number): string => `127.0.0.1:${port}`;
   return {
@@ -126,6 +129,9 @@ function configuration(settings: NodeSettings): unknown {
       generation === 'v5'
         ? { default: { address: address(ports.internal) } }
         : { internal: { address: address(ports.internal) }, public: { address: address(ports.public) } },
+    ...(tls === undefined
+      ? {}
+      : { tls: { certfile: tls.certificateFile, certkeyfile: tls.keyFile, truststorefile: tls.authorityFile } }),
     crypto: { storage: 'fs' },
     // No list of revoked certificates is fetched from elsewhere.
     pki: { denylist: { url: '' } },
@@ -135,8 +141,8 @@ function configuration(settings: NodeSettings): unknown {
       bootstrapnodes: bootstrap === undefined ? [] : [bootstrap],
       enablediscovery: true,
       v2: { gossipinterval: 300 },
-      // Loopback only; v6 has no TLS when it is given no certificate.
-      ...(generation === 'v5' ? { enabletls: false } : {}),
+      // v6 has no TLS when it is given no certificate, v5 has to be told.
+      ...(generation === 'v5' && tls === undefined ? { enabletls: false } : {}),
       ...(nodeDid === undefined ? {} : { nodedid: nodeDid }),
     },
   };

@@ -16,6 +16,7 @@ import {
   type Peer,
   type PeerPair,
 } from '../../contract/nuts/peer-pair.ts';
+import { createCertificates } from './certificates.ts';
 import { generationOf, startNode, takePorts, type NodeProcess } from './node-process.ts';
 
 export interface RealPair {
@@ -36,9 +37,13 @@ export async function pairOfProcesses(binary: string): Promise<RealPair> {
   };
   try {
     const [portsA, portsB, portsC] = [await takePorts(generation), await takePorts(generation), await takePorts(generation)];
-    const bootstrap = `127.0.0.1:${portsA.grpc}`;
-    const a = { binary, generation, directory: join(directory, 'a'), ports: portsA };
-    const b = { binary, generation, directory: join(directory, 'b'), ports: portsB, bootstrap };
+    const certificates = await createCertificates(join(directory, 'certificates'));
+    const bootstrap = `${certificates?.host ?? '127.0.0.1'}:${portsA.grpc}`;
+    const usual = { binary, generation, certificates };
+    const a = { ...usual, directory: join(directory, 'a'), ports: portsA };
+    const b = { ...usual, directory: join(directory, 'b'), ports: portsB, bootstrap };
+    // Reserved names such as localhost are refused. Without TLS it need not resolve: the bootstrap address is enough then.
+    const host = certificates?.host ?? 'node.localtest';
     const start = async (settings: Parameters<typeof startNode>[0]): Promise<NodeProcess> => {
       const node = await startNode(settings);
       running.push(node);
@@ -47,18 +52,18 @@ export async function pairOfProcesses(binary: string): Promise<RealPair> {
     // A node names its vendor in its configuration, and the vendor's DID is made by the node: hence twice. The second node must have
     // the first DID before it makes its own, two first transactions do not merge.
     const [firstA, firstB] = [await start(a), await start(b)];
-    const vendorA = await createVendor(firstA.internal, portsA.grpc);
+    const vendorA = await createVendor(firstA.internal, host, portsA.grpc);
     await seen(firstB.internal, vendorA);
-    const vendorB = await createVendor(firstB.internal, portsB.grpc);
+    const vendorB = await createVendor(firstB.internal, host, portsB.grpc);
     await seen(firstA.internal, vendorB);
     await Promise.all(running.splice(0).map((node) => node.stop()));
     const nodeA = await start({ ...a, nodeDid: vendorA });
     const nodeB = await start({ ...b, nodeDid: vendorB });
-    const limited = await start({ binary, generation, directory: join(directory, 'c'), ports: portsC, rateLimiter: true });
+    const limited = await start({ ...usual, directory: join(directory, 'c'), ports: portsC, rateLimiter: true });
     const pair = await prepare(generation, { ...nodeA, vendor: vendorA }, { ...nodeB, vendor: vendorB });
     const own = { internal: limited.internal, did: await createDid(limited.internal) };
-    const noPrivateDelivery = 'nodes without TLS do not authenticate each other';
-    return { pair: { ...pair, limited: own, noPrivateDelivery }, close };
+    const noTls = { noPrivateDelivery: 'nodes without TLS do not authenticate each other' };
+    return { pair: { ...pair, limited: own, ...(certificates === undefined ? noTls : {}) }, close };
   } catch (error) {
     await close();
     throw error;
@@ -86,10 +91,9 @@ async function addEndpoint(base: string, did: string, type: string, endpoint: st
   expectStatus(await call('POST', url, { json: { type, endpoint } }), 200);
 }
 
-async function createVendor(base: string, grpcPort: number): Promise<string> {
+async function createVendor(base: string, host: string, grpcPort: number): Promise<string> {
   const did = await createDid(base);
-  // Reserved names such as localhost are refused; this one need not resolve, as the nodes find each other by the bootstrap address.
-  await addEndpoint(base, did, 'NutsComm', `grpc://node.localtest:${grpcPort}`);
+  await addEndpoint(base, did, 'NutsComm', `grpc://${host}:${grpcPort}`);
   return did;
 }
 
