@@ -32,6 +32,9 @@ export interface ClaimOptions {
 }
 
 const MAX_ATTEMPTS_KEPT = 50;
+/** Interrupted after so many attempts, a job waits before the next. */
+const SUSPECT_ATTEMPTS = 5;
+const SUSPECT_WAIT_MS = 60_000;
 /** Every claim and finish touches one row under its own condition; a higher level would only make them fail more. */
 const ROW_BY_ROW = { isolationLevel: 'read committed' } as const;
 
@@ -48,7 +51,13 @@ export async function claim(database: Database, options: ClaimOptions): Promise<
     const rows = share(await candidates.execute(), options);
     const leases: Lease[] = [];
     for (const row of rows) {
-      if (row.lease_until !== null) await recordAttempt(tx, row, row.runs, 'failed', 'interrupted', options.now);
+      if (row.lease_until !== null) {
+        await recordAttempt(tx, row, row.runs, 'failed', 'interrupted', options.now);
+        if (row.attempts >= SUSPECT_ATTEMPTS) {
+          await putOff(tx, row, options.now);
+          continue;
+        }
+      }
       const claimed = await tx.query
         .updateTable('job')
         .set({
@@ -150,6 +159,23 @@ export async function releaseOwned(database: Database, owner: string | undefined
     if (owner !== undefined) update = update.where('lease_owner', '=', owner);
     await update.execute();
   }, ROW_BY_ROW);
+}
+
+/** A job that ended its process may have been the reason: it must not end every process that comes after. */
+async function putOff(tx: Transaction, job: Row, now: Date): Promise<void> {
+  await tx.query
+    .updateTable('job')
+    .set({
+      run_at: new Date(now.getTime() + SUSPECT_WAIT_MS).toISOString(),
+      lease_owner: null,
+      lease_until: null,
+      // Whoever still runs it has lost it.
+      lease_token: sql<number>`lease_token + 1`,
+      updated_at: now.toISOString(),
+    })
+    .where('id', '=', job.id)
+    .where('lease_token', '=', job.lease_token)
+    .execute();
 }
 
 interface Next {

@@ -92,7 +92,7 @@ class NodeSqliteConnection implements DatabaseConnection {
   /** A statement of the running transaction failed. */
   failed = false;
   readonly #file: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #statements = new Map<string, Prepared>();
 
   constructor(file: DatabaseSync) {
     this.#file = file;
@@ -111,9 +111,9 @@ class NodeSqliteConnection implements DatabaseConnection {
     if (this.failed && this.#file.isTransaction)
       throw new Error('a statement of this transaction has failed: it can only be rolled back');
     try {
-      const statement = this.#prepare(query.sql);
+      const { statement, givesRows } = this.#prepare(query.sql);
       const values = query.parameters.map(toBoundValue);
-      if (statement.columns().length > 0) {
+      if (givesRows) {
         const rows = statement.all(...values);
         // The one place where rows get their type: Kysely derives R from the query and the schema.
         return { rows: rows as R[], numAffectedRows: BigInt(rows.length) };
@@ -125,17 +125,23 @@ class NodeSqliteConnection implements DatabaseConnection {
     }
   }
 
-  #prepare(sql: string): StatementSync {
+  #prepare(sql: string): Prepared {
     const known = this.#statements.get(sql);
     if (known !== undefined) return known;
     const statement = this.#file.prepare(sql);
+    const prepared = { statement, givesRows: statement.columns().length > 0 };
     if (this.#statements.size >= MAX_STATEMENTS) {
       const oldest = this.#statements.keys().next();
       if (oldest.done !== true) this.#statements.delete(oldest.value);
     }
-    this.#statements.set(sql, statement);
-    return statement;
+    this.#statements.set(sql, prepared);
+    return prepared;
   }
+}
+
+interface Prepared {
+  readonly statement: StatementSync;
+  readonly givesRows: boolean;
 }
 
 /** Whether another connection holds the lock that was asked for (SQLITE_BUSY and its extended codes). */

@@ -5,6 +5,7 @@ import { createLogger } from '../../src/log.ts';
 import { enqueue, enqueuePeriodic } from '../../src/outbox/enqueue.ts';
 import type { JobHandler, RunningJob } from '../../src/outbox/job.ts';
 import { findDeadLetters, findJob, findJobs, purgeDoneJobs, reviveJob } from '../../src/outbox/jobs.ts';
+import { claim } from '../../src/outbox/lease.ts';
 import { createWorker, type Worker, type WorkerOptions } from '../../src/outbox/worker.ts';
 import type { JsonValue } from '../../src/fhir/json.ts';
 import type { JobResult } from '../../src/usecase/workflow.ts';
@@ -313,6 +314,24 @@ describe('the outbox', () => {
     await start({ leaseMs: 60_000 });
     await until(async () => (await state()) === 'done', 2_000);
     await killed.drain(10);
+  });
+
+  it('puts a job off that was interrupted again and again: it may be what ends the process', async () => {
+    const lease = { owner: 'crashing', leaseMs: 1_000, limit: 1 };
+    await put();
+    for (let round = 0; round < 5; round += 1) {
+      expect(await claim(test.database, { ...lease, now: clock.now() })).toHaveLength(1);
+      clock.advance(2);
+    }
+    expect(await claim(test.database, { ...lease, now: clock.now() })).toHaveLength(0);
+    expect(await findJob(test.database, job)).toMatchObject({ state: 'pending', nextAt: expect.any(Date) });
+    clock.advance(61);
+    await start();
+    await until(async () => (await state()) === 'done');
+    expect((await findJob(test.database, job))?.attempts.map((attempt) => attempt.reason)).toEqual([
+      ...Array<string>(5).fill('interrupted'),
+      undefined,
+    ]);
   });
 
   it('waits at shutdown for what runs and claims nothing more', async () => {
