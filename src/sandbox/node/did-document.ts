@@ -108,9 +108,18 @@ export function checkDocument(resolve: ResolveDocument, document: DidDocument): 
       const endpoints =
         typeof service.serviceEndpoint === 'string' ? [service.serviceEndpoint] : Object.values(service.serviceEndpoint);
       const values = endpoints.map((endpoint) => follow(withThis, endpoint));
-      if (service.type === 'NutsComm' && !values.every((value) => typeof value === 'string' && value.startsWith('grpc://'))) {
-        throw new NodeProblem(400, 'NutsComm: scheme must be grpc');
-      }
+      if (service.type === 'NutsComm') within('NutsComm', () => values.forEach(checkAddress));
     }
   });
+}
+
+/** Names that can be nobody's on the internet (RFC 2606 and a draft after it). */
+const RESERVED = /(?:^|\.)(?:corp|example|home|host|invalid|lan|local|localdomain|localhost|test|example\.(?:com|net|org))$/;
+
+/** The address of a node for other nodes: grpc, a name and no number, not reserved. */
+function checkAddress(value: Service['serviceEndpoint']): void {
+  const host = typeof value === 'string' ? /^grpc:\/\/([^/:?#]*|\[[^\]]*\])(?::\d+)?(?:[/?#]|$)/i.exec(value)?.[1] : undefined;
+  if (host === undefined) throw new NodeProblem(400, 'scheme must be grpc');
+  if (/^(?:\d+\.){3}\d+$|^\[/.test(host)) throw new NodeProblem(400, 'hostname is IP');
+  if (host === '' || RESERVED.test(host.toLowerCase())) throw new NodeProblem(400, 'hostname is reserved');
 }

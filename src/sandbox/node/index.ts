@@ -139,7 +139,7 @@ export async function startSimulatedNode(options: SimulatedNodeOptions): Promise
     (isKnown ? replaceService : addService)(context, target, { type, serviceEndpoint });
   };
   const reference = (type: string): string => `${vendor.id}/serviceEndpoint?type=${encodeURIComponent(type)}`;
-  put(vendor.id, 'NutsComm', `grpc://${name}.sandbox.invalid:5555`);
+  put(vendor.id, 'NutsComm', `grpc://${name}.sluis-sandbox:5555`);
   put(document.id, 'NutsComm', reference('NutsComm'));
   put(vendor.id, 'production-oauth', `${url}${TOKEN_PATH}`);
 

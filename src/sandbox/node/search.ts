@@ -15,7 +15,8 @@ export function compileQuery(query: Json): (credential: VC) => boolean {
   if (subjects.length > 1) throw new NodeProblem(400, "can't match on multiple VC subjects");
   const contexts = list(query['@context']);
   const types = contexts.includes(NUTS_CONTEXT) ? list(query['type']) : [];
-  const isKnown = subjects.length === 0 || contexts.includes(W3C_CONTEXT) || contexts.includes(NUTS_CONTEXT);
+  // `credentialSubject` itself is a term of the W3C context.
+  const isKnown = subjects.length === 0 || contexts.includes(W3C_CONTEXT);
   if (!isKnown || !isDefined(query['credentialSubject'], types)) {
     throw new NodeProblem(400, `failed to convert query to JSON-LD expanded form: ${UNDEFINED_PROPERTY}`);
   }

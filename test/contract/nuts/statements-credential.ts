@@ -242,6 +242,7 @@ export const credentialStatements: readonly Statement[] = [
       for (const query of [
         { '@context': CONTEXTS, credentialSubject },
         { '@context': CONTEXTS.slice(0, 1), type, credentialSubject },
+        { '@context': CONTEXTS.slice(1), type, credentialSubject },
         { type, credentialSubject },
         { credentialSubject: { id: pair.b.did } },
       ]) {

@@ -101,7 +101,17 @@ export const registryStatements: readonly Statement[] = [
       expectProblem(await own.endpoint('x', 'https://y.example'), 409, 'AddEndpoint failed');
       expectProblem(await own.compound('broken', { oauth: refer(own.did, 'missing') }), 404, 'AddCompoundService failed');
       expectProblem(await own.endpoint('  ', 'https://x.example'), 400, 'AddEndpoint failed');
-      expectProblem(await own.endpoint('NutsComm', 'https://x.example'), 400, 'AddEndpoint failed');
+      const addresses = [
+        ['https://x.nl', 'scheme must be grpc'],
+        ['grpc://127.0.0.1:5555', 'hostname is IP'],
+        ['grpc://localhost:5555', 'hostname is reserved'],
+        ['grpc://node.example.com', 'hostname is reserved'],
+      ] as const;
+      for (const [address, why] of addresses) {
+        const detail = expectProblem(await own.endpoint('NutsComm', address), 400, 'AddEndpoint failed');
+        // v6 says "RFC2606 reserved".
+        assert.equal(detail.replace('RFC2606 ', ''), `update DID document: invalid service: NutsComm: ${why}`);
+      }
       const foreign = `${pair.a.internal}${DIDMAN}/did/${pair.b.did}/endpoint`;
       const reply = await call('POST', foreign, { json: { type: 'zzz', endpoint: 'https://x.example' } });
       expectProblem(reply, pair.generation === 'v5' ? 400 : 500, 'AddEndpoint failed');
