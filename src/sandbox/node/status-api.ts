@@ -1,6 +1,4 @@
 /** Status, health, metrics and diagnostics (facts §7). */
-import { stringify } from 'yaml';
-
 import type { NodeContext } from './context.ts';
 import { json, plain, type Route } from './http.ts';
 import type { Json } from './json.ts';
@@ -18,7 +16,9 @@ export function statusRoutes(context: NodeContext): Route[] {
       path: '/status/diagnostics',
       handle: ({ request }) => {
         const wantsJson = request.headers.accept?.includes('application/json') === true;
-        return wantsJson ? json(diagnostics(context)) : plain(stringify(diagnostics(context)), 'text/plain; charset=UTF-8');
+        // YAML, of which JSON is a part.
+        const text = JSON.stringify(diagnostics(context), null, 4);
+        return wantsJson ? json(diagnostics(context)) : plain(`${text}\n`, 'text/plain; charset=UTF-8');
       },
     },
     {

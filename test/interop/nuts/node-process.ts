@@ -8,8 +8,6 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
-import { stringify } from 'yaml';
-
 import type { Certificates } from './certificates.ts';
 
 export interface NodeSettings {
@@ -73,7 +71,8 @@ export async function startNode(settings: NodeSettings): Promise<NodeProcess> {
   // How long the node waits before it connects again is kept there, and may be minutes.
   await rm(join(directory, 'data/network/connections.db'), { force: true });
   const configFile = join(directory, 'nuts.yaml');
-  await writeFile(configFile, stringify(configuration(settings)));
+  // JSON is YAML.
+  await writeFile(configFile, JSON.stringify(configuration(settings)));
   const logFile = join(directory, 'node.log');
   const log = openSync(logFile, 'a');
   const child = spawn(binary, ['server', '--configfile', configFile], {

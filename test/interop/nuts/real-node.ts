@@ -1,14 +1,16 @@
 /**
- * The contract statements against real Nuts nodes. `NUTS_NODE_BIN` names a binary (v5 or v6), of which two are started; or
+ * The contract statements against real Nuts nodes. `NUTS_NODE_BIN` names a binary (v5 or v6), of which two are started
+ * (`NUTS_NODE_B_BIN` another one for the second); or
  * `NUTS_NODE_A_URL` and `NUTS_NODE_B_URL` (internal) and `NUTS_NODE_A_PUBLIC_URL`, `NUTS_NODE_B_PUBLIC_URL` name two that run.
  */
 import { Skipped, STATEMENTS } from '../../contract/nuts/statements.ts';
 import { pairOfProcesses, pairOfUrls, type RealPair } from './real-pair.ts';
 
-const { NUTS_NODE_BIN, NUTS_NODE_A_URL, NUTS_NODE_B_URL, NUTS_NODE_A_PUBLIC_URL, NUTS_NODE_B_PUBLIC_URL } = process.env;
+const { NUTS_NODE_BIN, NUTS_NODE_B_BIN, NUTS_NODE_A_URL, NUTS_NODE_B_URL, NUTS_NODE_A_PUBLIC_URL, NUTS_NODE_B_PUBLIC_URL } =
+  process.env;
 
 async function open(): Promise<RealPair | undefined> {
-  if (NUTS_NODE_BIN !== undefined) return pairOfProcesses(NUTS_NODE_BIN);
+  if (NUTS_NODE_BIN !== undefined) return pairOfProcesses(NUTS_NODE_BIN, NUTS_NODE_B_BIN);
   if (NUTS_NODE_A_URL === undefined || NUTS_NODE_B_URL === undefined) return undefined;
   const a = { internal: NUTS_NODE_A_URL, public: NUTS_NODE_A_PUBLIC_URL ?? NUTS_NODE_A_URL };
   const b = { internal: NUTS_NODE_B_URL, public: NUTS_NODE_B_PUBLIC_URL ?? NUTS_NODE_B_URL };

@@ -26,9 +26,10 @@ export interface RealPair {
 
 type Addresses = Pick<Peer, 'internal' | 'public'>;
 
-/** Starts two nodes (and one with the rate limiter on) from a binary, on data folders that are removed afterwards. */
-export async function pairOfProcesses(binary: string): Promise<RealPair> {
+/** Starts two nodes (and one with the rate limiter on), perhaps of two generations, on data folders that are removed afterwards. */
+export async function pairOfProcesses(binary: string, binaryB = binary): Promise<RealPair> {
   const generation = await generationOf(binary);
+  const generationB = await generationOf(binaryB);
   const directory = await mkdtemp(join(tmpdir(), 'sluis-nuts-'));
   const running: NodeProcess[] = [];
   const close = async (): Promise<void> => {
@@ -36,12 +37,19 @@ export async function pairOfProcesses(binary: string): Promise<RealPair> {
     await rm(directory, { recursive: true, force: true });
   };
   try {
-    const [portsA, portsB, portsC] = [await takePorts(generation), await takePorts(generation), await takePorts(generation)];
+    const [portsA, portsB, portsC] = [await takePorts(generation), await takePorts(generationB), await takePorts(generation)];
     const certificates = await createCertificates(join(directory, 'certificates'));
     const bootstrap = `${certificates?.host ?? '127.0.0.1'}:${portsA.grpc}`;
     const usual = { binary, generation, certificates };
     const a = { ...usual, directory: join(directory, 'a'), ports: portsA };
-    const b = { ...usual, directory: join(directory, 'b'), ports: portsB, bootstrap };
+    const b = {
+      binary: binaryB,
+      generation: generationB,
+      certificates,
+      directory: join(directory, 'b'),
+      ports: portsB,
+      bootstrap,
+    };
     // Reserved names such as localhost are refused. Without TLS it need not resolve: the bootstrap address is enough then.
     const host = certificates?.host ?? 'node.localtest';
     const start = async (settings: Parameters<typeof startNode>[0]): Promise<NodeProcess> => {
