@@ -19,14 +19,16 @@ const rows = [
 const place = (name) => `^src/${name}(/|\\.ts$)`;
 
 const upward = rows.flatMap((row, index) =>
-  row.map((name) => ({
-    name: `${name}-imports-only-rows-above`,
-    severity: 'error',
-    from: { path: place(name) },
-    to: {
-      path: [...row.filter((other) => other !== name), ...rows.slice(index + 1).flat()].map(place),
-    },
-  })),
+  row
+    .filter(() => row.length > 1 || index < rows.length - 1)
+    .map((name) => ({
+      name: `${name}-imports-only-rows-above`,
+      severity: 'error',
+      from: { path: place(name) },
+      to: {
+        path: [...row.filter((other) => other !== name), ...rows.slice(index + 1).flat()].map(place),
+      },
+    })),
 );
 
 /** Third-party packages and the places that may use them. */
@@ -61,7 +63,18 @@ export default {
       name: 'a-use-case-knows-only-the-contract',
       severity: 'error',
       from: { path: '^usecases/([^/]+)/' },
-      to: { pathNot: ['^usecases/$1/', '^src/usecase/index\\.ts$', '^sluis/usecase$', 'node_modules/@types/', 'node_modules/@jest/', 'node_modules/fast-check/', '^node:', '^(path|fs|url|crypto)$'] },
+      to: {
+        pathNot: [
+          '^usecases/$1/',
+          '^src/usecase/index\\.ts$',
+          '^sluis/usecase$',
+          'node_modules/@types/',
+          'node_modules/@jest/',
+          'node_modules/fast-check/',
+          '^node:',
+          '^(path|fs|url|crypto)$',
+        ],
+      },
     },
     {
       name: 'the-core-names-no-use-case',
@@ -75,6 +88,10 @@ export default {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
     doNotFollow: { path: 'node_modules' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'], extensions: ['.ts', '.js', '.json'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default'],
+      extensions: ['.ts', '.js', '.json'],
+    },
   },
 };

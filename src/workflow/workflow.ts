@@ -99,7 +99,7 @@ export function createWorkflow(options: WorkflowOptions): Workflow {
       }
     },
   };
-  const effects = createWriteEffects({ workflow, database, tenants, registry, clock });
+  const effects = createWriteEffects({ workflow, database, tenants, clock });
   return workflow;
 
   function bind(tenant: Tenant, useCase: UseCase): Services {

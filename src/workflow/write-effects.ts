@@ -6,9 +6,7 @@ import type { JobHandler } from '../outbox/job.ts';
 import type { Database } from '../store/database.ts';
 import type { Tenant, TenantDirectory } from '../tenant/tenant.ts';
 import type { UseCase } from '../usecase/definition.ts';
-import type { UseCaseRegistry } from '../usecase/registry.ts';
-import type { GuardedWrite, VersionedResource } from '../usecase/workflow.ts';
-import type { Workflow } from './workflow.ts';
+import type { GuardedWrite, Services, Unit, VersionedResource } from '../usecase/workflow.ts';
 
 /** The job that settles a write of which it is not known whether it happened. No use case may give a job of its own this name. */
 export const WRITE_JOB = 'settle-write';
@@ -41,11 +39,18 @@ export interface WriteEffects {
   handler(useCase: UseCase): JobHandler;
 }
 
+/** What binds a use case to a tenant. */
+export interface Bindings {
+  configOf(tenant: Tenant, useCase: UseCase): unknown;
+  serves(tenant: Tenant, useCase: UseCase): boolean;
+  services(tenant: Tenant, useCase: UseCase): Services;
+  transaction<T>(tenant: Tenant, useCase: UseCase, work: (unit: Unit) => Promise<T>): Promise<T>;
+}
+
 export interface WriteEffectsOptions {
-  readonly workflow: Pick<Workflow, 'configOf' | 'services' | 'serves' | 'transaction'>;
+  readonly workflow: Bindings;
   readonly database: Database;
   readonly tenants: TenantDirectory;
-  readonly registry: UseCaseRegistry;
   readonly clock: Clock;
 }
 

@@ -1,0 +1,84 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { join } from 'node:path';
+import { ConfigError, loadConfig, type Config } from '../config.ts';
+import { runAuditVerify } from './audit.ts';
+import { createKey, listKeys, revokeKey, type KeyRole } from './apikey.ts';
+
+// The `sluis` command: what an operator does beside the running gateway.
+
+const print = (line: string): void => {
+  console.log(line);
+};
+
+const program = new Command('sluis')
+  .description(
+    'Operator commands of a Sluis gateway. They read the same configuration as the gateway: sluis.yaml, or the file in SLUIS_CONFIG.',
+  )
+  .showHelpAfterError('(sluis --help shows what there is)');
+
+const apikey = program.command('apikey').description('keys for the API of the internal listener');
+
+apikey
+  .command('create')
+  .description('Makes a key and prints it once; only its hash is stored.')
+  .option(
+    '--tenant <id>',
+    "the tenant that the key is for; without it the key is the host operator's, for all tenants (role operator only)",
+  )
+  .requiredOption('--role <role>', 'ehr (start and steer transfers) or operator (read the audit)', parseRole)
+  .option('--label <text>', 'a name by which you will know it')
+  .addHelpText('after', '\nExample:\n  npx sluis apikey create --tenant ziekenhuis-oost --role ehr --label "EHR production"')
+  .action(async (options: { readonly tenant?: string; readonly role: KeyRole; readonly label?: string }) => {
+    await run((config) => createKey(config, options, print));
+  });
+
+apikey
+  .command('list')
+  .description('Lists keys, without their secrets.')
+  .option('--tenant <id>', 'only of this tenant')
+  .action(async (options: { readonly tenant?: string }) => {
+    await run((config) => listKeys(config, options, print));
+  });
+
+apikey
+  .command('revoke')
+  .description('Ends a key at once.')
+  .argument('<id>', 'as `apikey list` shows it')
+  .option('--tenant <id>', "whose key it is; without it the host operator's")
+  .action(async (id: string, options: { readonly tenant?: string }) => {
+    await run((config) => revokeKey(config, { id, ...options }, print));
+  });
+
+program
+  .command('audit')
+  .description('the audit journal')
+  .command('verify')
+  .description(
+    'Checks every hash chain of the journal and names the first broken link and its records. Exit code 0: whole, 1: broken, 2: not readable.',
+  )
+  .option('--directory <path>', 'the journal; default: the one of the configuration')
+  .action(async (options: { readonly directory?: string }) => {
+    process.exitCode = await run((config) => runAuditVerify(options.directory ?? journalDirectory(config()), print));
+  });
+
+await program.parseAsync();
+
+/** Runs a command with the configuration at hand; a fault of it is told as the gateway tells it. */
+async function run<T>(command: (config: () => Config) => Promise<T>): Promise<T | 1> {
+  try {
+    return await command(() => loadConfig());
+  } catch (error) {
+    console.error(error instanceof ConfigError || error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+    return 1;
+  }
+}
+
+function journalDirectory(config: Config): string {
+  return join(config.dataDirectory, 'audit');
+}
+
+function parseRole(text: string): KeyRole {
+  if (text === 'ehr' || text === 'operator') return text;
+  throw new InvalidArgumentError('must be ehr or operator.');
+}
