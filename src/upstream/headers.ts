@@ -1,0 +1,80 @@
+import { GatewayError } from '../errors.ts';
+import { rewriteHeader } from './rewrite.ts';
+
+// What may go upstream besides what the gate sets itself (`host`, `accept-encoding`, its own login).
+const REQUEST_HEADERS: ReadonlySet<string> = new Set([
+  'accept',
+  'cache-control',
+  'content-type',
+  'if-match',
+  'if-modified-since',
+  'if-none-exist',
+  'if-none-match',
+  'prefer',
+  'traceparent',
+  'x-request-id',
+  'x-sluis-lookup',
+]);
+
+const ANSWER_HEADERS: readonly string[] = ['content-type', 'content-length', 'etag', 'last-modified'];
+const LOCATIONS: readonly string[] = ['location', 'content-location'];
+
+/** The headers that go upstream: lower-case names on the list, nothing else. `authorization` is never among them. */
+export function upstreamHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const allowed: Record<string, string> = {};
+  for (const name in headers) {
+    const value = headers[name];
+    if (value !== undefined && REQUEST_HEADERS.has(name)) allowed[name] = value;
+  }
+  return allowed;
+}
+
+export interface Bases {
+  /** The custodian's FHIR base, no trailing slash. */
+  readonly upstream: string;
+  /** Ours, by which others know it, no trailing slash. */
+  readonly public: string;
+}
+
+/**
+ * What of an answer's headers is known further on: the list, and `Location` and `Content-Location` in our words or not at all.
+ * @throws GatewayError `upstream_failed` for what says in two ways how to read the body
+ */
+export function answerHeaders(raw: Readonly<Record<string, string | string[] | undefined>>, bases: Bases): Map<string, string> {
+  const encoding = raw['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') throw unreadable('has an encoding that was not asked for');
+  const headers = new Map<string, string>();
+  for (const name of ANSWER_HEADERS) {
+    const value = raw[name];
+    if (typeof value === 'string') headers.set(name, value);
+    else if (value !== undefined) throw unreadable(`has ${name} twice`);
+  }
+  for (const name of LOCATIONS) {
+    const value = raw[name];
+    const rewritten = typeof value === 'string' ? rewriteHeader(value, bases) : undefined;
+    if (rewritten !== undefined) headers.set(name, rewritten);
+  }
+  return headers;
+}
+
+/**
+ * The headers that a requester gets.
+ * @param headers of an `UpstreamAnswer`
+ * @param answer `changed`: the body leaves otherwise than it came, so that its length and tags are not true any more
+ */
+export function publicHeaders(
+  headers: ReadonlyMap<string, string>,
+  answer: { readonly changed: boolean; readonly binary: boolean },
+): Map<string, string> {
+  const result = new Map(headers);
+  if (answer.changed) result.delete('content-length');
+  result.set('cache-control', 'no-store');
+  result.set('x-content-type-options', 'nosniff');
+  // A document of somebody's making must not run as a page of ours.
+  if (answer.binary) result.set('content-disposition', 'attachment');
+  return result;
+}
+
+function unreadable(problem: string): GatewayError {
+  return new GatewayError('upstream_failed', `the FHIR server's answer ${problem}`);
+}

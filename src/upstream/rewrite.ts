@@ -1,0 +1,191 @@
+import { Transform } from 'node:stream';
+import type { Bases } from './headers.ts';
+
+/** Rewrites a body as it passes: bytes in, bytes out. */
+export interface Rewriter {
+  /** What can be said of the body so far; the end of the chunk may be kept back. */
+  push(chunk: Buffer): Buffer;
+  /** The rest. */
+  end(): Buffer;
+}
+
+const EMPTY = Buffer.alloc(0);
+const BACKSLASH = 0x5c;
+const SLASH = 0x2f;
+const LOWER_U = 0x75;
+
+/**
+ * Rewrites the custodian's base to ours in JSON text, without parsing it: numbers stay as they were written. Finds the base as it is, with
+ * `\/` or any `\uXXXX` for a character, and percent-encoded in another URL's query (attack cases X1, X3). The base must end there: `/fhir` is
+ * not found in `/fhir2`. The base has characters that JSON knows in strings only, so a find is inside a string.
+ */
+export function createRewriter(bases: Bases): Rewriter {
+  const plain = createPass(Buffer.from(bases.upstream), Buffer.from(bases.public));
+  const encoded = createPass(Buffer.from(encodeURIComponent(bases.upstream)), Buffer.from(encodeURIComponent(bases.public)));
+  return {
+    push: (chunk) => encoded.push(plain.push(chunk)),
+    end: () => {
+      const last = encoded.push(plain.end());
+      const rest = encoded.end();
+      return rest.length === 0 ? last : Buffer.concat([last, rest]);
+    },
+  };
+}
+
+/** `createRewriter` as a stream. */
+export function createRewriteStream(bases: Bases): Transform {
+  const rewriter = createRewriter(bases);
+  return new Transform({
+    transform(chunk: Buffer, _encoding, callback) {
+      const out = rewriter.push(chunk);
+      callback(null, out.length === 0 ? null : out);
+    },
+    flush(callback) {
+      const out = rewriter.end();
+      callback(null, out.length === 0 ? null : out);
+    },
+  });
+}
+
+/** `createRewriter` for a body that is there already. */
+export function rewriteBody(body: Buffer, bases: Bases): Buffer {
+  const rewriter = createRewriter(bases);
+  const first = rewriter.push(body);
+  const rest = rewriter.end();
+  return rest.length === 0 ? first : first.length === 0 ? rest : Buffer.concat([first, rest]);
+}
+
+/** A `Location` or `Content-Location` in our words; undefined for one that is not below the custodian's base: nobody needs that. */
+export function rewriteHeader(value: string, bases: Bases): string | undefined {
+  const { upstream, public: ours } = bases;
+  if (startsBelow(value, upstream)) return ours + value.slice(upstream.length);
+  const path = new URL(upstream).pathname;
+  if (path !== '/' && startsBelow(value, path)) return ours + value.slice(path.length);
+  // Relative to the base: `Task/1/_history/2`.
+  return /^[A-Z][A-Za-z]*(\/|$)/.test(value) ? `${ours}/${value}` : undefined;
+}
+
+function startsBelow(value: string, base: string): boolean {
+  if (!value.startsWith(base)) return false;
+  const next = value.charAt(base.length);
+  return next === '' || next === '/' || next === '?';
+}
+
+function createPass(needle: Buffer, replacement: Buffer): Rewriter {
+  // An escaped character is six bytes; then one of whatever follows, to see that the base ends.
+  const longest = needle.length * 6 + 1;
+  let kept = EMPTY;
+
+  const run = (buffer: Buffer, final: boolean): Buffer => {
+    // Escapes that can hide a base are rare (`\"` and `\n` are not): without them the search is native code.
+    const escaped = buffer.includes('\\/') || buffer.includes('\\u00');
+    const end = final ? buffer.length : tailStart(buffer, needle, longest);
+    kept = end === buffer.length ? EMPTY : buffer.subarray(end);
+    const finds = escaped ? findEscaped(buffer, end, needle, final) : findPlain(buffer, end, needle, final);
+    if (finds.length === 0) return end === buffer.length ? buffer : buffer.subarray(0, end);
+    const parts: Buffer[] = [];
+    let from = 0;
+    for (let index = 0; index < finds.length; index += 2) {
+      parts.push(buffer.subarray(from, finds[index]), replacement);
+      from = finds[index + 1] ?? from;
+    }
+    parts.push(buffer.subarray(from, end));
+    return Buffer.concat(parts);
+  };
+
+  return {
+    push: (chunk) => (chunk.length === 0 ? EMPTY : run(kept.length === 0 ? chunk : Buffer.concat([kept, chunk]), false)),
+    end: () => (kept.length === 0 ? EMPTY : run(kept, true)),
+  };
+}
+
+/** Starts and ends of finds that begin before `end`, in pairs. */
+function findPlain(buffer: Buffer, end: number, needle: Buffer, final: boolean): readonly number[] {
+  const finds: number[] = [];
+  let at = buffer.indexOf(needle);
+  while (at !== -1 && at < end) {
+    const stop = matchAt(buffer, at, needle, final);
+    if (stop > 0) finds.push(at, stop);
+    at = buffer.indexOf(needle, stop > 0 ? stop : at + 1);
+  }
+  return finds;
+}
+
+// Reads escapes from the left, so that the second half of `\\` is never taken for the beginning of one.
+function findEscaped(buffer: Buffer, end: number, needle: Buffer, final: boolean): readonly number[] {
+  const finds: number[] = [];
+  const first = needle[0];
+  let at = 0;
+  while (at < end) {
+    const byte = buffer[at];
+    if (byte !== first && byte !== BACKSLASH) {
+      at += 1;
+      continue;
+    }
+    const stop = matchAt(buffer, at, needle, final);
+    if (stop > 0) finds.push(at, stop);
+    at = stop > 0 ? stop : byte === BACKSLASH ? at + 2 : at + 1;
+  }
+  return finds;
+}
+
+/** Where the part begins that may be the beginning of a find, or of an escape: it waits for the next chunk. */
+function tailStart(buffer: Buffer, needle: Buffer, longest: number): number {
+  const { length } = buffer;
+  const first = needle[0];
+  for (let at = Math.max(0, length - longest); at < length; at += 1) {
+    const byte = buffer[at];
+    if (byte !== first && byte !== BACKSLASH) continue;
+    if (byte === BACKSLASH && isEscaped(buffer, at)) continue;
+    if (matchAt(buffer, at, needle, false) < 0) return at;
+  }
+  return length;
+}
+
+/** Whether an odd number of backslashes stands before: what is kept back begins with an escape whole, so this buffer tells it all. */
+function isEscaped(buffer: Buffer, at: number): boolean {
+  let before = at;
+  while (before > 0 && buffer[before - 1] === BACKSLASH) before -= 1;
+  return (at - before) % 2 === 1;
+}
+
+/** The end of the base that begins at `start`; 0 when there is none; -1 when more bytes are needed to know. */
+function matchAt(buffer: Buffer, start: number, needle: Buffer, final: boolean): number {
+  const { length } = buffer;
+  const more = final ? 0 : -1;
+  let at = start;
+  for (const wanted of needle) {
+    if (at >= length) return more;
+    if (buffer[at] === wanted) {
+      at += 1;
+      continue;
+    }
+    if (buffer[at] !== BACKSLASH) return 0;
+    if (at + 1 >= length) return more;
+    const escape = buffer[at + 1];
+    if (escape === SLASH && wanted === SLASH) {
+      at += 2;
+      continue;
+    }
+    if (escape !== LOWER_U) return 0;
+    if (at + 6 > length) return more;
+    if (Number.parseInt(buffer.latin1Slice(at + 2, at + 6), 16) !== wanted) return 0;
+    at += 6;
+  }
+  if (at >= length) return final ? at : -1;
+  return isSegmentByte(buffer[at] ?? 0) ? 0 : at;
+}
+
+// A path segment that goes on is another one. All else, a quote, `/`, `?`, `#`, `|`, a comma, ends the base: rewriting too much shows nobody
+// anything, rewriting too little shows where the server is. An escape ends it as well.
+function isSegmentByte(byte: number): boolean {
+  return (
+    (byte >= 0x30 && byte <= 0x39) ||
+    (byte >= 0x41 && byte <= 0x5a) ||
+    (byte >= 0x61 && byte <= 0x7a) ||
+    byte === 0x2d ||
+    byte === 0x2e ||
+    byte === 0x5f ||
+    byte === 0x7e
+  );
+}
