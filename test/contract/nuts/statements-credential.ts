@@ -319,7 +319,9 @@ export const credentialStatements: readonly Statement[] = [
       const to = (did: string): Promise<Reply> =>
         tryIssue(pair.a.internal, authorizationBody(pair, { visibility: 'private', subject: did }));
       expectProblem(await to(subject), 412, 'IssueVC failed');
-      expectProblem(await to('did:nuts:7nQ7Tky6SfQ6xWpfmkTVxTV7mGU7QTtZRvSWvPWvwbdz'), 400, 'IssueVC failed');
+      const unknown = await to('did:nuts:7nQ7Tky6SfQ6xWpfmkTVxTV7mGU7QTtZRvSWvPWvwbdz');
+      if (unknown.status === 412 && pair.noPrivateDelivery !== undefined) throw new Skipped(pair.noPrivateDelivery);
+      expectProblem(unknown, 400, 'IssueVC failed');
       const query = new URLSearchParams({ credentialType: 'NutsAuthorizationCredential', issuer: pair.a.did, subject });
       const stored = await call('GET', `${pair.a.internal}/internal/vcr/v2/issuer/vc/search?${query.toString()}`);
       assert.equal(found(stored).length, 1);
