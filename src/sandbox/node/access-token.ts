@@ -5,21 +5,11 @@ import type { NodeContext } from './context.ts';
 import { checkContent } from './credential-rules.ts';
 import { isValidAt, SKEW_MS, type VC } from './credential.ts';
 import { isObject, list, text, type Json } from './json.ts';
+import type { UserClaims } from './session-types.ts';
 import type { SigningKey } from './key.ts';
 
 export const TOKEN_LIFE_S = 60;
 const ALGORITHMS = ['ES256', 'ES384', 'ES512', 'PS256', 'PS384', 'PS512', 'EdDSA', 'RS256'];
-
-/** What a token says about the person at the other side; all texts, `""` when unknown. */
-export interface UserClaims {
-  readonly initials: string;
-  readonly prefix: string;
-  readonly family_name: string;
-  readonly email: string;
-  readonly username: string;
-  readonly user_role: string;
-  readonly assurance_level: string;
-}
 
 export interface TokenContent {
   readonly authorizer: string;

@@ -1,7 +1,7 @@
 /** What the parts of one node work with. */
 import type { Clock } from '../../clock.ts';
 import type { NodeStore, SimulatedNetwork } from './network.ts';
-import type { SignSession } from './sign-session.ts';
+import type { SignSession } from './session-types.ts';
 
 export interface NodeContext {
   readonly network: SimulatedNetwork;

@@ -1,5 +1,5 @@
 /** The page on which an employee confirms who they are; its element ids are those of a real node, so that scripts work on both. */
-import type { EmployeeSession } from './sign-session.ts';
+import type { EmployeeSession } from './session-types.ts';
 
 const TEXTS = {
   EN: {

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 
 import type { Clock } from '../../clock.ts';
 import type { FaultInjector } from '../faults.ts';
-import { signAccessToken, TOKEN_LIFE_S, type UserClaims } from './access-token.ts';
+import { signAccessToken, TOKEN_LIFE_S } from './access-token.ts';
 import { authRoutes } from './auth-api.ts';
 import { TOKEN_PATH, type NodeContext } from './context.ts';
 import { credentialRoutes } from './credential-api.ts';
@@ -20,7 +20,7 @@ import { createRateLimiter } from './rate-limit.ts';
 import { registryRoutes } from './registry-api.ts';
 import { addService, replaceService } from './service-api.ts';
 import { signRoutes } from './sign-api.ts';
-import type { SignSession } from './sign-session.ts';
+import type { SignSession, UserClaims } from './session-types.ts';
 import { statusRoutes } from './status-api.ts';
 
 export type { VC } from './credential.ts';

@@ -1,5 +1,4 @@
 /** Signed statements about a person (facts §3.2): making the employee's, and judging the identity that comes with a grant. */
-import type { UserClaims } from './access-token.ts';
 import type { NodeContext } from './context.ts';
 import { parseContract, type Contract } from './contract.ts';
 import {
@@ -16,14 +15,8 @@ import {
   W3C_CONTEXT,
 } from './credential.ts';
 import { collapse, isObject, list, sorted, text, type Json } from './json.ts';
+import type { Employee, UserClaims } from './session-types.ts';
 import { KEY_NOT_FOUND, NodeProblem } from './problem.ts';
-
-export interface Employee {
-  readonly identifier: string;
-  readonly initials: string;
-  readonly familyName: string;
-  readonly roleName?: string | undefined;
-}
 
 const DAY_MS = 24 * 3600 * 1000;
 

@@ -4,26 +4,9 @@ import { randomBytes } from 'node:crypto';
 import type { NodeContext } from './context.ts';
 import { parseContract } from './contract.ts';
 import type { Json } from './json.ts';
-import { presentDummy, presentEmployee, type Employee } from './presentation.ts';
+import { presentDummy, presentEmployee } from './presentation.ts';
+import type { EmployeeSession, SignSession } from './session-types.ts';
 import { NodeProblem, within } from './problem.ts';
-
-export type EmployeeState = 'created' | 'in-progress' | 'completed' | 'vp-requested' | 'cancelled' | 'errored' | 'expired';
-
-export type SignSession =
-  | { readonly means: 'dummy'; readonly id: string; readonly contract: string; polls: number }
-  | {
-      readonly means: 'employeeid';
-      readonly id: string;
-      readonly contract: string;
-      readonly employer: string;
-      readonly employee: Employee;
-      /** Stands hidden in the page's form, so that only who was shown the page can confirm. */
-      readonly secret: string;
-      readonly startedAt: number;
-      state: EmployeeState;
-    };
-
-export type EmployeeSession = Extract<SignSession, { means: 'employeeid' }>;
 
 const LIFE_MS = 10 * 60 * 1000;
 
