@@ -1,4 +1,5 @@
-import { GatewayError, type ApiCall, type ApiReply, type JsonObject, type Services, type Unit, z } from 'sluis/usecase';
+import type { z } from 'sluis/usecase';
+import { GatewayError, type ApiCall, type ApiReply, type JsonObject, type Services, type Unit } from 'sluis/usecase';
 import type { EOverdrachtConfig } from './config.ts';
 import { text } from './json.ts';
 import { notificationKey } from './settle-job.ts';

@@ -17,6 +17,8 @@ const sender: Role = {
   purpose: PURPOSE,
   scopes: [PURPOSE],
   fhirVersion: 'STU3',
+  // `allowSelf` is the tenant's setting: the policy judges (facts §6.3).
+  judgesSelf: true,
   rules: [
     { id: 'task-read', interaction: 'read', types: ['Task'], parameters: ['_summary', '_elements'] },
     { id: 'task-update', interaction: 'update', types: ['Task'] },

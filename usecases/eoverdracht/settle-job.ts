@@ -5,7 +5,7 @@ import { writeDocument } from './document-writing.ts';
 import { changeNegotiation, writeTask } from './task-writing.ts';
 import { announced, documentWritten, grantIssued, grantRevoked, nextSteps, stepName, type Step } from './transfer-plan.ts';
 import { changeTransfer, readTransfer } from './transfer-store.ts';
-import { documentOf, negotiationOf, TRANSFER, type Transfer } from './transfer.ts';
+import { documentOf, negotiationOf, TRANSFER, type Negotiation, type Transfer, type TransferGrant } from './transfer.ts';
 
 const payloadSchema = z.object({ transfer: z.string() });
 
@@ -46,12 +46,13 @@ export async function settle(services: Services, config: EOverdrachtConfig, id: 
 }
 
 async function perform(services: Services, config: EOverdrachtConfig, transfer: Transfer, step: Step): Promise<void> {
+  const by = 'settle';
   switch (step.kind) {
     case 'write-document': {
       const document = documentOf(transfer, step.composition);
       if (document === undefined) return;
       await writeDocument(services, config, transfer, document);
-      await changeTransfer(services, config, transfer.id, (now) => documentWritten(now, step.composition));
+      await changeTransfer(services, config, transfer.id, (now) => documentWritten(now, step.composition), { by });
       return;
     }
     case 'write-task': {
@@ -59,40 +60,45 @@ async function perform(services: Services, config: EOverdrachtConfig, transfer: 
       if (negotiation !== undefined) await writeTask(services, config, transfer, negotiation);
       return;
     }
-    case 'issue':
-    case 'revoke': {
-      const negotiation = negotiationOf(transfer, step.negotiation);
-      const grant = negotiation?.grants.find((each) => each.id === step.grant);
-      if (negotiation === undefined || grant === undefined) return;
-      if (step.kind === 'issue') {
-        const credentialId = await issueOnce(services, transfer, negotiation, grant);
-        await changeNegotiation(services, config, transfer.id, negotiation.id, (now, each) =>
-          grantIssued(now, each, grant.id, credentialId),
-        );
-      } else {
-        await revokeAll(services, transfer, negotiation, grant);
-        await changeNegotiation(services, config, transfer.id, negotiation.id, (now, each) => grantRevoked(now, each, grant.id));
-      }
+    case 'issue': {
+      const { negotiation, grant } = grantOf(transfer, step);
+      const credentialId = await issueOnce(services, transfer, negotiation, grant);
+      const issued = (now: Transfer, each: Negotiation): Transfer => grantIssued(now, each, grant.id, credentialId);
+      await changeNegotiation(services, config, transfer.id, negotiation.id, issued, by);
       return;
     }
-    case 'notify':
-      await changeTransfer(
-        services,
-        config,
-        transfer.id,
-        (now) => {
-          const negotiation = negotiationOf(now, step.negotiation);
-          return negotiation === undefined ? undefined : announced(now, negotiation, services.now());
-        },
-        (unit) =>
-          unit.enqueue({
-            name: 'notify',
-            key: notificationKey(transfer.id, step.negotiation),
-            payload: { transfer: transfer.id, negotiation: step.negotiation },
-          }),
-      );
+    case 'revoke': {
+      const { negotiation, grant } = grantOf(transfer, step);
+      await revokeAll(services, transfer, negotiation, grant);
+      const revoked = (now: Transfer, each: Negotiation): Transfer => grantRevoked(now, each, grant.id);
+      await changeNegotiation(services, config, transfer.id, negotiation.id, revoked, by);
       return;
+    }
+    case 'notify': {
+      const key = notificationKey(transfer.id, step.negotiation);
+      const payload = { transfer: transfer.id, negotiation: step.negotiation };
+      const queue = (now: Transfer): Transfer | undefined => {
+        const negotiation = negotiationOf(now, step.negotiation);
+        return negotiation === undefined ? undefined : announced(now, negotiation, services.now());
+      };
+      await changeTransfer(services, config, transfer.id, queue, {
+        by,
+        also: (unit) => unit.enqueue({ name: 'notify', key, payload }),
+      });
+      return;
+    }
   }
+}
+
+/** What a step of the plan is about: it was there when the plan was made of it. */
+function grantOf(
+  transfer: Transfer,
+  step: { readonly negotiation: string; readonly grant: string },
+): { readonly negotiation: Negotiation; readonly grant: TransferGrant } {
+  const negotiation = negotiationOf(transfer, step.negotiation);
+  const grant = negotiation?.grants.find((each) => each.id === step.grant);
+  if (negotiation === undefined || grant === undefined) throw new GatewayError('internal', 'a step about nothing');
+  return { negotiation, grant };
 }
 
 /** The key of the job that notifies one receiver: one pending per Task, so changes coalesce. */

@@ -19,8 +19,13 @@ export async function writeTask(
 ): Promise<void> {
   const { revision, written } = negotiation.task;
   const record = (version: string): Promise<unknown> =>
-    changeNegotiation(services, config, transfer.id, negotiation.id, (now, each) =>
-      taskWritten(now, each, revision, { status: negotiation.status, version }),
+    changeNegotiation(
+      services,
+      config,
+      transfer.id,
+      negotiation.id,
+      (now, each) => taskWritten(now, each, revision, { status: negotiation.status, version }),
+      'settle',
     );
   const create = async (): Promise<boolean> => {
     const result = await services.fhir.put(newTask(services, config, negotiation), 'absent');
@@ -40,7 +45,7 @@ export async function writeTask(
     return;
   }
   if (isReceivers(view, negotiation)) {
-    await adoptTask(services, config, transfer.id, negotiation.id, stored);
+    await adoptTask(services, config, transfer.id, negotiation.id, stored, 'settle');
     return;
   }
   const wanted = { status: negotiation.status, inputs: negotiation.task.inputs, now: services.now() };
@@ -56,12 +61,12 @@ export async function adoptTask(
   transferId: string,
   negotiationId: string,
   stored: VersionedResource,
+  by?: 'settle',
 ): Promise<void> {
   const seen = toSeen(stored, services.tenant.fhirUrl);
   const now = services.now();
-  await changeNegotiation(services, config, transferId, negotiationId, (transfer, negotiation) =>
-    adopt(transfer, negotiation, seen, now),
-  );
+  const change = (transfer: Transfer, negotiation: Negotiation): Transfer => adopt(transfer, negotiation, seen, now);
+  await changeNegotiation(services, config, transferId, negotiationId, change, by);
 }
 
 /** What a Task that was read says, with its version. */
@@ -82,11 +87,13 @@ export function changeNegotiation(
   transferId: string,
   negotiationId: string,
   change: (transfer: Transfer, negotiation: Negotiation) => Transfer,
+  by?: 'settle',
 ): Promise<Transfer | undefined> {
-  return changeTransfer(services, config, transferId, (transfer) => {
+  const wanted = (transfer: Transfer): Transfer | undefined => {
     const negotiation = negotiationOf(transfer, negotiationId);
     return negotiation === undefined ? undefined : change(transfer, negotiation);
-  });
+  };
+  return changeTransfer(services, config, transferId, wanted, by === undefined ? {} : { by });
 }
 
 function newTask(services: Services, config: EOverdrachtConfig, negotiation: Negotiation): JsonObject {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { ANONYMOUS_FOR, alternativeDateOutput, buildTask, changeTask, compositionReference, readTask } from './task.ts';
+import { object, objects } from './json.ts';
 import { parseConfig } from './config.ts';
 import { isPrivate, privateTask } from './task-privacy.ts';
 
@@ -34,7 +35,7 @@ describe('the Task of an offer', () => {
   });
 
   it('has both generations of codes, in the order that the peers need', () => {
-    const first = (of: typeof task): unknown => JSON.parse(JSON.stringify(of)).input[0].type.coding[0].code;
+    const first = (of: typeof task): unknown => objects(object(objects(of, 'input')[0], 'type'), 'coding')[0]?.['code'];
     expect(first(task)).toBe('721915006');
     const old = changeTask(
       task,

@@ -20,6 +20,7 @@ import {
   type UserSession,
 } from 'sluis/usecase';
 import { parseConfig, type EOverdrachtConfig } from './config.ts';
+import { text } from './json.ts';
 import { notifyJob } from './notify-job.ts';
 import { settleJob } from './settle-job.ts';
 import { sweepJob } from './sweep-job.ts';
@@ -100,7 +101,7 @@ export function createWorld(options: { settings?: Record<string, unknown>; start
     records: (kind: string) =>
       [...state.records.entries()].filter(([key]) => key.startsWith(`${kind}\n`)).map(([, value]) => value.record),
     put: (resource: JsonObject) => {
-      const key = `${String(resource['resourceType'])}/${String(resource['id'])}`;
+      const key = referenceOf(resource);
       const version = (fhir.get(key)?.version ?? 0) + 1;
       fhir.set(key, { resource, version });
       history.set(key, [...(history.get(key) ?? []), resource]);
@@ -252,8 +253,8 @@ export function createWorld(options: { settings?: Record<string, unknown>; start
           return found === undefined ? undefined : { resource: found.resource, version: String(found.version) };
         }),
       put: (resource, ifVersion) =>
-        effect(`put:${String(resource['resourceType'])}`, () => {
-          const key = `${String(resource['resourceType'])}/${String(resource['id'])}`;
+        effect(`put:${text(resource, 'resourceType') ?? ''}`, () => {
+          const key = referenceOf(resource);
           const present = fhir.get(key);
           const stale =
             ifVersion === 'absent' ? present !== undefined : ifVersion !== undefined && String(present?.version) !== ifVersion;
@@ -368,6 +369,11 @@ export function subjectOf(credential: IssuedCredential): string {
   return typeof subject === 'object' && subject !== null && 'id' in subject && typeof subject['id'] === 'string'
     ? subject['id']
     : '';
+}
+
+/** `Type/id` of a resource. */
+function referenceOf(resource: JsonObject): string {
+  return `${text(resource, 'resourceType') ?? ''}/${text(resource, 'id') ?? ''}`;
 }
 
 function matches(value: KeyedRecord, query: RecordQuery): boolean {

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
 import type { JsonObject } from 'sluis/usecase';
+import { text } from './json.ts';
 import { sweepTransfer } from './sweep-job.ts';
 import { taskWrite } from './task-write.ts';
 import { isTaskStatus, mayMove, nextStatuses } from './task-state.ts';
@@ -155,22 +156,32 @@ async function perform(world: World, action: Action): Promise<void> {
   if (world.isDead()) world.restart();
   try {
     switch (action.do) {
-      case 'command':
-        return await command(world, action);
-      case 'receiver':
-        return await receiver(world, action);
-      case 'edit':
-        return edit(world, action.pick);
+      case 'command': {
+        await command(world, action);
+        return;
+      }
+      case 'receiver': {
+        await receiver(world, action);
+        return;
+      }
+      case 'edit': {
+        edit(world, action.pick);
+        return;
+      }
       case 'job':
         await runJob(world, action.pick);
         return;
       case 'jobs':
         for (let count = 0; count < 6; count += 1) await runJob(world, 0);
         return;
-      case 'sweep':
-        return await sweepTransfer(world.services, world.config, ID);
-      case 'land':
-        return world.landLate();
+      case 'sweep': {
+        await sweepTransfer(world.services, world.config, ID);
+        return;
+      }
+      case 'land': {
+        world.landLate();
+        return;
+      }
     }
   } catch (error) {
     if (!(error instanceof Crash) && !(error instanceof Error && error.name === 'GatewayError')) throw error;
@@ -253,7 +264,7 @@ function edit(world: World, pick: number): void {
     world.put({
       ...stored.resource,
       note: [{ text: 'touched' }],
-      status: pick === 3 ? 'draft' : String(stored.resource['status']),
+      status: pick === 3 ? 'draft' : (text(stored.resource, 'status') ?? ''),
     });
 }
 
@@ -328,9 +339,9 @@ function checkAtRest(world: World): void {
 
 /** Nobody's answer is ever overwritten: each change of a Task is a move that its receiver or its sender may make. */
 function checkMoves(versions: readonly JsonObject[]): void {
-  let from = String(versions[0]?.['status']);
+  let from = text(versions[0], 'status') ?? '';
   for (const version of versions) {
-    const to = String(version['status']);
+    const to = text(version, 'status') ?? '';
     if (to === from) continue;
     if (isTaskStatus(from) && isTaskStatus(to))
       expect(mayMove(from, to, 'receiver') || mayMove(from, to, 'sender') ? 'legal' : `${from} -> ${to}`).toBe('legal');
@@ -346,7 +357,7 @@ function expectedMedical(status: string, inputs: Transfer['negotiations'][number
 
 function lastStatusVersion(world: World, taskId: string): number {
   const history = world.history.get(`Task/${taskId}`) ?? [];
-  const status = (resource: JsonObject): string => `${String(resource['status'])} ${JSON.stringify(resource['input'])}`;
+  const status = (resource: JsonObject): string => `${text(resource, 'status') ?? ''} ${JSON.stringify(resource['input'])}`;
   let last = 1;
   for (let index = 1; index < history.length; index += 1) {
     if (status(history[index]!) !== status(history[index - 1]!)) last = index + 1;

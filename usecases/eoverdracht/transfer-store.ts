@@ -48,6 +48,7 @@ export async function saveTransfer(
   before: StoredTransfer | undefined,
   after: Transfer,
   config: Pick<EOverdrachtConfig, 'sweepClosedAfterSeconds'>,
+  by?: 'settle',
 ): Promise<StoredRecord> {
   const known = new Map(before === undefined ? [] : grantsOf(before.transfer).map(({ grant }) => [grant.id, grant]));
   const all = grantsOf(after);
@@ -78,7 +79,8 @@ export async function saveTransfer(
     before === undefined
       ? await records.insert(after.id, toState(after), recordKeys(after))
       : await records.update(after.id, before.version, toState(after), recordKeys(after));
-  if (nextSteps(after).length > 0) await enqueueSettle(unit, after.id);
+  // The settle job looks again after each step of its own: it need not call itself.
+  if (by === undefined && nextSteps(after).length > 0) await enqueueSettle(unit, after.id);
   if (isClosed(after) && (before === undefined || !isClosed(before.transfer))) {
     for (const seconds of config.sweepClosedAfterSeconds) {
       const runAt = new Date(unit.now.getTime() + seconds * 1000);
@@ -103,7 +105,7 @@ export async function changeTransfer(
   config: EOverdrachtConfig,
   id: string,
   change: (transfer: Transfer) => Transfer | undefined,
-  also?: (unit: Unit) => Promise<void>,
+  options: { readonly by?: 'settle'; readonly also?: (unit: Unit) => Promise<void> } = {},
 ): Promise<Transfer | undefined> {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -112,8 +114,8 @@ export async function changeTransfer(
         if (stored === undefined) return undefined;
         const next = change(stored.transfer);
         if (next === undefined || next === stored.transfer) return stored.transfer;
-        await saveTransfer(unit, stored, next, config);
-        await also?.(unit);
+        await saveTransfer(unit, stored, next, config, options.by);
+        await options.also?.(unit);
         return next;
       });
     } catch (error) {
