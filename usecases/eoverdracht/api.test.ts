@@ -573,6 +573,63 @@ describe('a crash', () => {
   });
 });
 
+describe('what goes on at the same time', () => {
+  it('keeps the answer of a receiver to a Task of which we do not know that it was written', async () => {
+    const { id } = await offered(R1);
+    await answers(R1, 'on-hold', { output: [alternativeDateOutput('2026-03-08')] });
+    let once = false;
+    world.fault = (effect) => {
+      if (once || effect !== 'put:Task') return 'none';
+      once = true;
+      return 'lose-answer';
+    };
+    const reply = await api('answerNegotiation', { answer: 'agree' }, { transfer: id, negotiation: negotiation(R1).id });
+    expect(reply.status).toBe(202);
+    expect(taskOf(R1)).toMatchObject({ status: 'requested' });
+    world.put({ ...taskOf(R1), status: 'accepted' });
+    await drain(world);
+    expect(taskOf(R1)).toMatchObject({ status: 'accepted' });
+    expect(negotiation(R1).status).toBe('accepted');
+  });
+
+  it('keeps two transfers with the same notice to the same receiver apart', async () => {
+    world.put({ resourceType: 'Patient', id: 'anon', birthDate: '1942' });
+    world.put({ resourceType: 'Condition', id: 'anon', code: { text: 'CVA' }, subject: { reference: 'Patient/anon' } });
+    world.put({
+      resourceType: 'Composition',
+      id: 'anon',
+      subject: { reference: 'Patient/anon' },
+      title: 'Aanmeldbericht',
+      section: [{ entry: [{ reference: 'Condition/anon' }] }],
+    });
+    const body = {
+      patient: 'Patient/p1',
+      transferDate: '2026-03-05',
+      advanceNotice: { composition: 'Composition/anon' },
+      receivers: [{ organization: R1 }],
+    };
+    const idOf = (reply: ApiReply): string => text(reply.body as JsonObject, 'id') ?? '';
+    const one = idOf(await api('createTransfer', body));
+    await drain(world);
+    const two = idOf(await api('createTransfer', body));
+    await drain(world);
+    const credentials = world
+      .grants()
+      .filter((each) => each.kind === 'advance-notice')
+      .map((each) => each.credentialId);
+    expect(new Set(credentials).size).toBe(2);
+    await api('cancelTransfer', undefined, { transfer: one });
+    await drain(world);
+    await sweepTransfer(world.services, world.config, one);
+    await sweepTransfer(world.services, world.config, two);
+    await drain(world);
+    const live = world.grants().filter((each) => each.kind === 'advance-notice' && each.state === 'live');
+    expect(live.map((each) => each.recordId)).toEqual([two]);
+    const alive = world.credentials.filter((each) => !each.revoked && each.resources.length > 1).map((each) => each.id);
+    expect(alive).toEqual(live.map((each) => each.credentialId));
+  });
+});
+
 describe('the sweep', () => {
   it('takes over what was written past us, and puts back what nobody may write', async () => {
     const { id } = await offered(R1, R2);
