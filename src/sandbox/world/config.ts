@@ -1,0 +1,38 @@
+import { stringify } from 'yaml';
+import type { Ports } from './ports.ts';
+import type { Part } from './world.ts';
+
+const HEADER = '# Written by the sandbox, for simulated organisations. Development only.\n';
+
+/** The `sluis.yaml` of a world's gateway. */
+export function gatewayConfig(ports: Ports, parts: readonly Part[]): string {
+  const tenants = parts.flatMap(({ id, name, did, node, tenant }) =>
+    tenant === undefined
+      ? []
+      : [
+          [
+            id,
+            {
+              name,
+              did,
+              node: { url: node.url },
+              fhir: { url: tenant.fhir.url, version: tenant.definition.fhirVersion },
+              useCases: tenant.definition.useCases,
+            },
+          ] as const,
+        ],
+  );
+  return (
+    HEADER +
+    stringify({
+      mode: 'development',
+      public: { host: '127.0.0.1', port: ports.public, url: `http://127.0.0.1:${ports.public}` },
+      internal: { host: '127.0.0.1', port: ports.internal },
+      dataDirectory: './data',
+      // Small machines develop too.
+      audit: { segmentBytes: 4_194_304, minimumFreeBytes: 16_777_216 },
+      limits: { drainMs: 5_000 },
+      tenants: Object.fromEntries(tenants),
+    })
+  );
+}

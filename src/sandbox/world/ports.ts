@@ -1,0 +1,32 @@
+import { createServer } from 'node:net';
+
+/** The ports of the gateway and of the control API. */
+export interface Ports {
+  readonly public: number;
+  readonly internal: number;
+  readonly control: number;
+}
+
+/** Where they are unless others are asked for (design §11). */
+export const FIXED_PORTS: Ports = { public: 7080, internal: 7081, control: 7082 };
+
+/** Three free ports on 127.0.0.1, held together until all are known, so that they differ. */
+export async function freePorts(): Promise<Ports> {
+  const servers = await Promise.all([0, 1, 2].map(() => listen()));
+  const ports = servers.map((server) => {
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('a TCP server has an address while it listens');
+    return address.port;
+  });
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  const [first = 0, second = 0, third = 0] = ports;
+  return { public: first, internal: second, control: third };
+}
+
+function listen(): Promise<ReturnType<typeof createServer>> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => resolve(server));
+  });
+}
