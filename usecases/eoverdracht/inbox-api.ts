@@ -9,6 +9,7 @@ import {
   type RecordReader,
   type Services,
   type Unit,
+  printJson,
 } from 'sluis/usecase';
 import { parseBody, parseLimit, parseMoment } from './api-support.ts';
 import type { EOverdrachtConfig } from './config.ts';
@@ -96,7 +97,7 @@ async function getDocument(call: ApiCall, config: EOverdrachtConfig, services: S
   );
   return {
     status: 200,
-    content: { type: 'application/fhir+json', bytes: new TextEncoder().encode(JSON.stringify(bundle)) },
+    content: { type: 'application/fhir+json', bytes: new TextEncoder().encode(printJson(bundle)) },
     headers: { 'cache-control': 'no-store' },
   };
 }
