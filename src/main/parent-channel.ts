@@ -71,11 +71,11 @@ export function openParentChannel(): ParentChannel | undefined {
     try {
       if (data.type === 'begin') {
         begun(data);
-        send({ id: data.id, type: 'done' });
+        send({ id: data.id, type: 'done', result: null });
         return;
       }
       if (handle === undefined) throw new Error('the gateway is not ready');
-      send({ id: data.id, type: 'done', result: await handle(data) });
+      send({ id: data.id, type: 'done', result: (await handle(data)) ?? null });
     } catch (error) {
       send({ id: data.id, type: 'failed', message: error instanceof Error ? error.message : String(error) });
     }

@@ -81,9 +81,10 @@ export function createDecisionPoint(options: DecisionPointOptions): DecisionPoin
     if (loaded === undefined) return deny('purpose_unknown', 'the token is for no use case, or for several');
     const { useCase, role } = loaded;
     const purpose = purposes.find((each) => each === role.purpose || role.scopes.includes(each));
-    const settings = options.settings.get(tenant.id, useCase.id);
-    if (settings === undefined || purpose === undefined) return deny('use_case_not_enabled', `${useCase.id} is not served here`);
-    return { useCase, role, purpose, config: settings.config };
+    if (purpose === undefined || !options.settings.serves(tenant, useCase)) {
+      return deny('use_case_not_enabled', `${useCase.id} is not served here`);
+    }
+    return { useCase, role, purpose, config: options.settings.configOf(tenant, useCase) };
   }
 
   async function decide(question: Question): Promise<Verdict> {

@@ -55,7 +55,7 @@ const ANSWER_DEADLINE_MS = 10_000;
 
 const message = z.discriminatedUnion('type', [
   z.object({ type: z.literal('ready'), public: z.string(), internal: z.string() }),
-  z.object({ type: z.literal('done'), id: z.int(), result: z.unknown() }),
+  z.object({ type: z.literal('done'), id: z.int(), result: z.unknown().optional() }),
   z.object({ type: z.literal('failed'), id: z.int().optional(), message: z.string() }),
 ]);
 

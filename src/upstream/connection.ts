@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { Pool, type Dispatcher } from 'undici';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
@@ -94,10 +94,8 @@ export function createConnection(tenant: Tenant, clock: Clock): Connection {
       try {
         answer = await exchange(request);
       } catch (error) {
-        // An abort is ours, and an oversized or odd request is the caller's: neither says anything about the server.
-        const mapped = connectionError(error, request.signal);
-        if (request.signal?.aborted !== true) breaker.failed();
-        throw mapped;
+        if (!isOurs(error, request)) breaker.failed();
+        throw connectionError(error, request.signal);
       }
       const { statusCode: status } = answer;
       // 500 is not counted: some requests make some servers answer it, and one caller must not close the gate for all.
@@ -114,6 +112,12 @@ export function createConnection(tenant: Tenant, clock: Clock): Connection {
       await Promise.all([pool.destroy(), login.close()]);
     },
   };
+}
+
+/** An abort, an upload that its sender broke off, or a request that cannot be sent: none of them says anything about the server. */
+function isOurs(error: unknown, { signal, body }: UpstreamRequest): boolean {
+  if (signal?.aborted === true || errorCode(error)?.startsWith('UND_ERR_INVALID_') === true) return true;
+  return body instanceof Readable && body.errored !== null && body.errored === error;
 }
 
 function statusFault(status: number, headers: Readonly<Record<string, string>>): string | undefined {

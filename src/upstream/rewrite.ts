@@ -74,14 +74,16 @@ function startsBelow(value: string, base: string): boolean {
 function createPass(needle: Buffer, replacement: Buffer): Rewriter {
   // An escaped character is six bytes; then one of whatever follows, to see that the base ends.
   const longest = needle.length * 6 + 1;
-  let kept = EMPTY;
+  let kept: Buffer = EMPTY;
 
   const run = (buffer: Buffer, final: boolean): Buffer => {
     // Escapes that can hide a base are rare (`\"` and `\n` are not): without them the search is native code.
     const escaped = buffer.includes('\\/') || buffer.includes('\\u00');
-    const end = final ? buffer.length : tailStart(buffer, needle, longest);
+    const tail = final ? buffer.length : tailStart(buffer, needle, longest);
+    const finds = escaped ? findEscaped(buffer, tail, needle, final) : findPlain(buffer, tail, needle, final);
+    // A find may reach into the tail; what is found is not looked at again.
+    const end = Math.max(tail, finds.at(-1) ?? 0);
     kept = end === buffer.length ? EMPTY : buffer.subarray(end);
-    const finds = escaped ? findEscaped(buffer, end, needle, final) : findPlain(buffer, end, needle, final);
     if (finds.length === 0) return end === buffer.length ? buffer : buffer.subarray(0, end);
     const parts: Buffer[] = [];
     let from = 0;
@@ -169,7 +171,7 @@ function matchAt(buffer: Buffer, start: number, needle: Buffer, final: boolean):
     }
     if (escape !== LOWER_U) return 0;
     if (at + 6 > length) return more;
-    if (Number.parseInt(buffer.latin1Slice(at + 2, at + 6), 16) !== wanted) return 0;
+    if (Number.parseInt(buffer.toString('latin1', at + 2, at + 6), 16) !== wanted) return 0;
     at += 6;
   }
   if (at >= length) return final ? at : -1;
