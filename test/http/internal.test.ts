@@ -30,8 +30,8 @@ describe('health', () => {
 
   it('is degraded, and still ready, by the trouble of tenants', async () => {
     world.probes.node = false;
-    const { body } = await request(world.app).get('/health/ready').expect(200);
-    expect(body).toMatchObject({
+    const { text } = await request(world.app).get('/health/ready').expect(200);
+    expect(JSON.parse(text)).toMatchObject({
       status: 'degraded',
       tenants: { a: { node: { status: 'down', reason: 'not healthy' }, fhir: { status: 'up' } } },
     });
@@ -39,14 +39,14 @@ describe('health', () => {
 
   it.each(['store', 'audit'] as const)('is not ready without its %s', async (what) => {
     world.probes[what] = false;
-    const { body } = await request(world.app).get('/health/ready').expect(503);
-    expect(body).toMatchObject({ status: 'down', [what]: { status: 'down' } });
+    const { text } = await request(world.app).get('/health/ready').expect(503);
+    expect(JSON.parse(text)).toMatchObject({ status: 'down', [what]: { status: 'down' } });
   });
 
   it('is not ready while it drains', async () => {
     world.state.draining = true;
-    const { body } = await request(world.app).get('/health/ready').expect(503);
-    expect(body).toMatchObject({ status: 'draining', store: { status: 'up' } });
+    const { text } = await request(world.app).get('/health/ready').expect(503);
+    expect(JSON.parse(text)).toMatchObject({ status: 'draining', store: { status: 'up' } });
   });
 
   it('waits two seconds for what does not answer, and looks once for many', async () => {
@@ -55,9 +55,9 @@ describe('health', () => {
     const began = performance.now();
     const answers = await Promise.all([1, 2, 3].map(() => request(world.app).get('/health/ready')));
     expect(performance.now() - began).toBeLessThan(3_000);
-    for (const { status, body } of answers) {
+    for (const { status, text } of answers) {
       expect(status).toBe(200);
-      expect(body).toMatchObject({
+      expect(JSON.parse(text)).toMatchObject({
         status: 'degraded',
         tenants: { a: { node: { status: 'down', reason: 'no answer within 2000 ms' } } },
       });

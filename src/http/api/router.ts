@@ -192,7 +192,7 @@ function keyedRequest(request: Request, route: string, tenant: string, parts: re
   // The member order of a body has no meaning. The user session is not part of it: a retry may need a fresh one.
   return {
     command: { tenant, key, route },
-    hash: hashRequest([route, ...parts.map((part) => JSON.stringify(sorted(part)) ?? '')]),
+    hash: hashRequest([route, ...parts.map((part) => (part === undefined ? '' : JSON.stringify(sorted(part))))]),
   };
 }
 

@@ -171,8 +171,15 @@ const tenant = (id: string, useCases: readonly string[]): Tenant => ({
   limits: { concurrentRequests: 8, maxAnswerBytes: 1_000_000 },
 });
 
+/** A use case of the repository, over a world of its own; tenant `a` has it too. */
+export interface OtherUseCase {
+  readonly useCase: UseCase;
+  readonly services: Services;
+  transaction<T>(work: (unit: Unit) => Promise<T>): Promise<T>;
+}
+
 /** `a` has the use case, `b` has not. */
-export async function startApi(mode: 'production' | 'development' = 'production'): Promise<ApiWorld> {
+export async function startApi(mode: 'production' | 'development' = 'production', other?: OtherUseCase): Promise<ApiWorld> {
   const test = await openTestDatabase();
   const clock = createClock();
   const metrics = createMetrics(false);
@@ -251,18 +258,26 @@ export async function startApi(mode: 'production' | 'development' = 'production'
   const deps: InternalDependencies = {
     mode,
     description,
-    tenants: createTenantDirectory([tenant('a', ['counter']), tenant('b', [])]),
-    useCases: [useCase],
+    tenants: createTenantDirectory([
+      tenant('a', ['counter', ...(other === undefined ? [] : [other.useCase.id])]),
+      tenant('b', []),
+    ]),
+    useCases: other === undefined ? [useCase] : [useCase, other.useCase],
     workflow: {
       serves: (of, which) => of.useCases.has(which.id),
       configOf: (_of, which) => which.parseConfig({}),
-      services: (of) =>
-        ({
-          records: (kind: string) => ({
-            get: (id: string) => getRecord(test.database, { tenant: of.id, useCase: useCase.id, kind }, id),
-          }),
-        }) as unknown as Services,
-      transaction: (of, _which, work) => test.database.transaction((tx) => work(unit(of.id, tx), tx)),
+      services: (of, which) =>
+        which.id === other?.useCase.id
+          ? other.services
+          : ({
+              records: (kind: string) => ({
+                get: (id: string) => getRecord(test.database, { tenant: of.id, useCase: useCase.id, kind }, id),
+              }),
+            } as unknown as Services),
+      transaction: (of, which, work) =>
+        test.database.transaction((tx) =>
+          which.id === other?.useCase.id ? other.transaction((opened) => work(opened, tx)) : work(unit(of.id, tx), tx),
+        ),
     },
     database: test.database,
     node: () => apiNode,
