@@ -75,19 +75,19 @@ function senderExamples(dids: Readonly<Record<string, string>>): Readonly<Record
       advanceNotice: { problems: DOSSIER.problems, interventions: DOSSIER.interventions },
       receivers: [west, north],
     },
-    'POST /eoverdracht/transfers/{id}/receivers': { receivers: [north] },
-    'POST /eoverdracht/transfers/{id}/assignment': {
+    'POST /eoverdracht/transfers/{transfer}/receivers': { receivers: [north] },
+    'POST /eoverdracht/transfers/{transfer}/assignment': {
       negotiation: '{negotiation}',
       handoff: { composition: DOSSIER.nursingHandoff },
     },
-    'POST /eoverdracht/transfers/{id}/handoff': { handoff: { composition: DOSSIER.nursingHandoff } },
-    'POST /eoverdracht/transfers/{id}/negotiations/{negotiation}/answer': { answer: 'agree', transferDate: TRANSFER_DATE },
+    'POST /eoverdracht/transfers/{transfer}/handoff': { handoff: { composition: DOSSIER.nursingHandoff } },
+    'POST /eoverdracht/transfers/{transfer}/negotiations/{negotiation}/answer': { answer: 'agree', transferDate: TRANSFER_DATE },
   };
 }
 
 function receiverExamples(id: keyof typeof USERS): Readonly<Record<string, unknown>> {
   return {
     'POST /user-sessions': { means: 'employeeid', user: USERS[id] },
-    'POST /eoverdracht/inbox/{id}/status': { status: 'accepted' },
+    'POST /eoverdracht/inbox/{item}/status': { status: 'accepted' },
   };
 }

@@ -71,7 +71,7 @@ export function printWorld(world: World, description: WorldDescription): readonl
           '',
           'A first call:',
           `  curl -H 'Authorization: Bearer ${first[1].apiKey}' \\`,
-          `    '${description.internal}/api/v1/tenants/${first[0]}/organizations?query=&service=eOverdracht-receiver'`,
+          `    '${description.internal}/api/v1/tenants/${first[0]}/organizations?service=eOverdracht-receiver'`,
         ]),
     '',
     'Ctrl-C ends it.',
