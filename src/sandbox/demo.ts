@@ -69,6 +69,7 @@ function summarise({ requests, refused, problems }: Outcome, intact: boolean, se
   const wrong = problems.length === 0 ? 'every answer as expected' : `${problems.length} NOT AS EXPECTED`;
   on.line();
   on.line(`${requests} requests in ${seconds.toFixed(1)} s, ${refused} of them refused as they must be: ${wrong}.`);
-  on.line(`Offered to two, accepted, assigned, read, completed and closed. Audit: ${intact ? 'intact' : 'NOT INTACT'}.`);
+  if (problems.length === 0) on.line('Offered to two, accepted, assigned, read, completed and closed.');
+  if (!intact) on.line('The audit journal is NOT INTACT.');
   for (const problem of problems) on.line(`  ${problem}`);
 }

@@ -1,7 +1,7 @@
 /** A whole sandbox: `startSandbox`, a world with its control API, that ends with the process or on request. */
 import { describeWorld, type WorldDescription } from '../world/description.ts';
 import type { WorldDefinition } from '../world/definition.ts';
-import { FIXED_PORTS, freePorts } from '../world/ports.ts';
+import { FIXED_PORTS, freePorts, insistFree } from '../world/ports.ts';
 import { startWorld } from '../world/start.ts';
 import type { World } from '../world/world.ts';
 import { startControl } from './server.ts';
@@ -26,6 +26,7 @@ export interface SandboxOptions {
 export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   const { definition, folder, environment } = options;
   const ports = options.ports === 'auto' ? await freePorts() : FIXED_PORTS;
+  if (options.ports === 'fixed') await insistFree(ports);
   const world = await startWorld({ definition, ports, environment, ...(folder === undefined ? {} : { folder }) });
   try {
     const control = await startControl(world, ports.control);
