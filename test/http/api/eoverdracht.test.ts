@@ -102,6 +102,9 @@ describe('the examples of openapi.yaml', () => {
   addFormats.default(ajv);
   ajv.addSchema({ $id: 'api', ...document });
 
+  const componentsSchema = z.looseObject({
+    schemas: z.record(z.string(), z.looseObject({ examples: z.array(z.unknown()).default([]) })),
+  });
   const content = z.looseObject({
     schema: z.unknown(),
     example: z.unknown().optional(),
@@ -134,6 +137,12 @@ describe('the examples of openapi.yaml', () => {
     };
     visit(document['paths'], ['paths']);
     visit(document['components'], ['components']);
+    for (const name of ['Transfer', 'InboxItem']) {
+      const validate = ajv.compile({ $ref: `api#/components/schemas/${name}` });
+      const examples = componentsSchema.parse(document['components']).schemas[name]?.examples ?? [];
+      expect(examples).toHaveLength(1);
+      for (const example of examples) expect([name, validate(example), validate.errors]).toEqual([name, true, null]);
+    }
     expect(judged).toBeGreaterThan(20);
   });
 });
