@@ -14,6 +14,7 @@ export const ERROR_CODES = {
   not_found: 404,
   method_not_allowed: 405,
   not_acceptable: 406,
+  request_timeout: 408,
   body_too_large: 413,
   target_too_long: 414,
   unsupported_media_type: 415,

@@ -72,6 +72,7 @@ const ISSUE_CODES: Readonly<Record<ErrorCode, IssueCode>> = {
   token_invalid: 'login',
   not_found: 'not-found',
   method_not_allowed: 'not-supported',
+  request_timeout: 'timeout',
   not_acceptable: 'not-supported',
   body_too_large: 'too-long',
   target_too_long: 'too-long',

@@ -19,11 +19,20 @@ export function createProbes(gateway: Pick<Gateway, 'tenants' | 'database' | 'jo
       const tenant = gateway.tenants.get(id);
       if (tenant === undefined) throw new GatewayError('not_found', 'there is no such tenant');
       const [node, fhir] = await Promise.all([
-        gateway.nodeOf(tenant).isHealthy().then((healthy) => (healthy ? UP : { up: false, reason: 'its /health was not answered with 200' })),
+        gateway
+          .nodeOf(tenant)
+          .isHealthy()
+          .then((healthy) => (healthy ? UP : { up: false, reason: 'its /health was not answered with 200' })),
         gateway
           .upstreamOf(tenant)
           .store.read('Basic', 'sluis-health-probe')
-          .then(() => UP, (error: unknown) => ({ up: false, reason: error instanceof GatewayError ? (error.options.reason ?? error.code) : 'failed' })),
+          .then(
+            () => UP,
+            (error: unknown) => ({
+              up: false,
+              reason: error instanceof GatewayError ? (error.options.reason ?? error.code) : 'failed',
+            }),
+          ),
       ]);
       return { node, fhir };
     },

@@ -176,7 +176,11 @@ async function judge(selected: SelectedRole, request: AccessRequest, information
   if (decision.grantId !== undefined && request.context.grants === 'ledger') {
     const grants = await information.grants(request.resource.path);
     if (!grants.some((grant) => grant.id === decision.grantId && permits(grant, request))) {
-      return denied(selected, 'grant_not_live', 'the permit names a grant that is not live for this requester, path and operation');
+      return denied(
+        selected,
+        'grant_not_live',
+        'the permit names a grant that is not live for this requester, path and operation',
+      );
     }
   }
   return { effect: 'permit', selected, request, information, permit: decision, ...resolved };
@@ -236,6 +240,8 @@ function resolveObligations(
   const reviews: Review<unknown>[] = [];
   let attributes: Readonly<Record<string, string>> = {};
   for (const obligation of obligations) {
+    // What a use case returns is checked again: types hold at compile time only.
+    if (!OBLIGATIONS.has(obligation.kind)) return 'obligation_unknown';
     switch (obligation.kind) {
       case 'guard-write': {
         const found = useCase.writes?.find((write) => write.name === obligation.guard);
@@ -253,8 +259,6 @@ function resolveObligations(
       case 'audit':
         attributes = { ...attributes, ...obligation.attributes };
         break;
-      default:
-        return 'obligation_unknown';
     }
   }
   // A write goes up only as a guarded update: nothing of the caller's bytes is passed on unjudged.
@@ -262,3 +266,5 @@ function resolveObligations(
   if (guard !== undefined && interaction.kind !== 'update') return 'guard_without_write';
   return { reviews, attributes, ...(guard === undefined ? {} : { guard }) };
 }
+
+const OBLIGATIONS: ReadonlySet<string> = new Set<Obligation['kind']>(['guard-write', 'review', 'audit']);

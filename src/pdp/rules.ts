@@ -15,7 +15,8 @@ export function matchRule(rules: readonly Rule[], interaction: Interaction): Rul
   let code: 'no_rule' | 'parameter_not_in_rule' = 'no_rule';
   for (const rule of rules) {
     if (!namesInteraction(rule, interaction)) continue;
-    if (parametersOf(interaction).every((parameter) => rule.parameters?.includes(parameter.key) === true)) return { matched: true, rule };
+    if (parametersOf(interaction).every((parameter) => rule.parameters?.includes(parameter.key) === true))
+      return { matched: true, rule };
     code = 'parameter_not_in_rule';
   }
   return { matched: false, code };

@@ -4,7 +4,8 @@ import { GatewayError } from '../errors.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { FhirStore } from '../usecase/workflow.ts';
 import { createConnection, type UpstreamRequest } from './connection.ts';
-import { answerHeaders, type Bases } from './headers.ts';
+import { answerHeaders } from './headers.ts';
+import type { Bases } from './rewrite.ts';
 import { createFhirStore } from './store.ts';
 
 export type { UpstreamRequest } from './connection.ts';

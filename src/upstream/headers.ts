@@ -1,5 +1,5 @@
 import { GatewayError } from '../errors.ts';
-import { rewriteHeader } from './rewrite.ts';
+import { rewriteHeader, type Bases } from './rewrite.ts';
 
 // What may go upstream besides what the gate sets itself (`host`, `accept-encoding`, its own login).
 const REQUEST_HEADERS: ReadonlySet<string> = new Set([
@@ -27,13 +27,6 @@ export function upstreamHeaders(headers: Readonly<Record<string, string>>): Reco
     if (value !== undefined && REQUEST_HEADERS.has(name)) allowed[name] = value;
   }
   return allowed;
-}
-
-export interface Bases {
-  /** The custodian's FHIR base, no trailing slash. */
-  readonly upstream: string;
-  /** Ours, by which others know it, no trailing slash. */
-  readonly public: string;
 }
 
 /**

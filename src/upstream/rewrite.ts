@@ -1,5 +1,12 @@
 import { Transform } from 'node:stream';
-import type { Bases } from './headers.ts';
+
+/** What is rewritten to what. */
+export interface Bases {
+  /** The custodian's FHIR base, no trailing slash. */
+  readonly upstream: string;
+  /** Ours, by which others know it, no trailing slash. */
+  readonly public: string;
+}
 
 /** Rewrites a body as it passes: bytes in, bytes out. */
 export interface Rewriter {

@@ -1,0 +1,81 @@
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Reply } from '../pep/reply.ts';
+
+export interface Sent {
+  readonly bytes: number;
+  readonly complete: boolean;
+}
+
+/**
+ * Writes an answer. The last piece of a stream is held back until its record is durable: who has a whole answer has a record of it
+ * (reliability §1.4). A stream that fails after its headers have left is cut off, never ended: half a document must not look whole.
+ */
+export async function sendReply(request: IncomingMessage, response: ServerResponse, reply: Reply, close: boolean): Promise<Sent> {
+  const { body, status } = reply;
+  if (close) response.shouldKeepAlive = false;
+  switch (body.kind) {
+    case 'none':
+      response.writeHead(status, status === 202 ? { ...reply.headers, 'content-length': '0' } : reply.headers);
+      response.end();
+      return { bytes: 0, complete: true };
+    case 'bytes':
+      response.writeHead(status, { ...reply.headers, 'content-length': String(body.bytes.byteLength) });
+      // Of an answer to HEAD, node:http sends the headers only.
+      response.end(body.bytes);
+      return { bytes: body.bytes.byteLength, complete: true };
+    case 'stream':
+      return sendStream(request, response, reply, body);
+  }
+}
+
+type StreamBody = Extract<Reply['body'], { readonly kind: 'stream' }>;
+
+async function sendStream(request: IncomingMessage, response: ServerResponse, reply: Reply, body: StreamBody): Promise<Sent> {
+  let bytes = 0;
+  let held: Uint8Array | undefined;
+  let isSettled = false;
+  try {
+    for await (const chunk of body.stream) {
+      if (held !== undefined) {
+        if (!response.headersSent) writeHead(response, reply, body.lengthBytes);
+        await write(response, held);
+      }
+      held = chunk;
+      bytes += chunk.byteLength;
+    }
+    if (body.lengthBytes !== undefined && body.lengthBytes !== bytes)
+      throw new Error('the answer has not the length that it promised');
+    isSettled = true;
+    await body.finish({ bytes, complete: true });
+    if (!response.headersSent) writeHead(response, reply, bytes);
+    response.end(held);
+    return { bytes, complete: true };
+  } catch (error) {
+    if (!isSettled) await body.finish({ bytes: bytes - (held?.byteLength ?? 0), complete: false }).catch(() => undefined);
+    request.socket.destroy();
+    if (response.destroyed || response.closed) return { bytes, complete: false };
+    throw error;
+  }
+}
+
+function writeHead(response: ServerResponse, reply: Reply, lengthBytes: number | undefined): void {
+  response.writeHead(reply.status, {
+    ...reply.headers,
+    ...(lengthBytes === undefined ? {} : { 'content-length': String(lengthBytes) }),
+  });
+}
+
+/** Writes with back-pressure; ends with an error when the caller goes while we wait. */
+async function write(response: ServerResponse, chunk: Uint8Array): Promise<void> {
+  if (response.destroyed) throw new Error('the caller has gone');
+  if (response.write(chunk)) return;
+  const gone = new AbortController();
+  const onClose = (): void => gone.abort();
+  response.once('close', onClose);
+  try {
+    await once(response, 'drain', { signal: gone.signal });
+  } finally {
+    response.off('close', onClose);
+  }
+}

@@ -1,0 +1,94 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { once } from 'node:events';
+import type { Duplex } from 'node:stream';
+
+/** How a listener of ours is set up; what is not said has the value of the reliability sheet (§2.5). */
+export interface ServerOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Called for every request that the parser could read, those that wait for `100 Continue` or name another expectation too. */
+  readonly onRequest: RequestListener;
+  /** Called for CONNECT, of which node:http makes no request with an answer. The socket is the callee's to end. */
+  readonly onConnect?: (request: IncomingMessage, socket: Duplex) => void;
+  /** Called when the parser cannot go on. The socket is the callee's to end. */
+  readonly onParseError?: (error: ParseError, socket: Duplex) => void;
+}
+
+/** What `node:http` says of bytes that are no request. */
+export interface ParseError extends Error {
+  readonly code?: string;
+}
+
+/** A listener that is open. */
+export interface Listener {
+  readonly url: string;
+  readonly draining: () => boolean;
+  /** Takes no new connections, lets what runs end within the time, then cuts it off. */
+  drain(deadlineMs: number): Promise<void>;
+}
+
+/** Opens a listener with every limit set, none of them left to a default that may change. */
+export async function openListener(options: ServerOptions): Promise<Listener> {
+  const { onRequest, onConnect, onParseError } = options;
+  const server = createServer({
+    // Above the edge's own 16 kB and 4 kB, so that its answers (431, 414) are given and not the parser's.
+    maxHeaderSize: 64 * 1024,
+    headersTimeout: 10_000,
+    requestTimeout: 30_000,
+    // Without it a half-sent header lives for 30 s whatever the other limits say.
+    connectionsCheckingInterval: 1_000,
+    keepAliveTimeout: 65_000,
+    insecureHTTPParser: false,
+    noDelay: true,
+    highWaterMark: 64 * 1024,
+  });
+  server.maxHeadersCount = 0;
+  server.maxRequestsPerSocket = 1_000;
+  server.maxConnections = 12_000;
+  server.timeout = 120_000;
+  server.on('request', onRequest);
+  // With these listeners node:http promises nothing and refuses nothing by itself.
+  server.on('checkContinue', onRequest);
+  server.on('checkExpectation', onRequest);
+  server.on('connect', (request: IncomingMessage, socket: Duplex) => {
+    if (onConnect === undefined) socket.destroy();
+    else onConnect(request, socket);
+  });
+  server.on('clientError', (error: ParseError, socket) => {
+    if (onParseError === undefined) socket.destroy();
+    else onParseError(error, socket);
+  });
+
+  server.listen({ port: options.port, host: options.host, backlog: 1_024 });
+  await once(server, 'listening');
+  let draining = false;
+  return {
+    url: urlOf(server),
+    draining: () => draining,
+    drain: async (deadlineMs) => {
+      draining = true;
+      const closed = once(server, 'close');
+      server.close();
+      // An answer under way still says keep-alive; its connection becomes idle later.
+      const sweep = setInterval(() => server.closeIdleConnections(), 250);
+      const cutOff = setTimeout(() => server.closeAllConnections(), deadlineMs);
+      server.closeIdleConnections();
+      await closed;
+      clearInterval(sweep);
+      clearTimeout(cutOff);
+    },
+  };
+}
+
+/** Closes the connection after this answer. */
+export function closeAfter(response: ServerResponse): void {
+  response.shouldKeepAlive = false;
+}
+
+function urlOf(server: Server): string {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the listener has no port');
+  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+  return `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${address.port}`;
+}

@@ -1,0 +1,143 @@
+import type { AuditSink } from '../audit/sink.ts';
+import type { Clock } from '../clock.ts';
+import { GatewayError } from '../errors.ts';
+import { isWrite } from '../fhir/interaction.ts';
+import { resolveAnswerFormat, resolveBodyFormat } from '../fhir/media.ts';
+import { parseInteraction } from '../fhir/parse-interaction.ts';
+import { parseQuery, type QueryPair } from '../fhir/target.ts';
+import type { DecisionPoint } from '../pdp/decide.ts';
+import { address, type AddressOptions } from './address.ts';
+import type { Admission } from './admission.ts';
+import { answerRead } from './answer.ts';
+import { receiveInbound, type InboundOptions } from './inbound.ts';
+import { openRecord, type RequestRecord } from './record.ts';
+import { refuse, refuseDenied } from './refusal.ts';
+import type { Reply } from './reply.ts';
+import type { Addressed, Authenticated, Decided, Permitted, Received, Seen } from './stages.ts';
+import { answerWrite, type WriteOptions } from './write.ts';
+
+/** The gate of the public listener. */
+export interface Gate {
+  /** The whole way of a request. Always an answer, never a throw; its audit record is closed, or is closed by `finish` of a stream. */
+  enforce(received: Received): Promise<Reply>;
+  /** The answer to a request that the edge or the parser has refused. */
+  refuse(seen: Seen, error: unknown): Promise<Reply>;
+}
+
+export interface GateOptions extends AddressOptions, InboundOptions, WriteOptions {
+  readonly audit: AuditSink;
+  readonly clock: Clock;
+  readonly admission: Admission;
+}
+
+/** Creates the gate. */
+export function createGate(options: GateOptions): Gate {
+  const open = (seen: Seen): RequestRecord => openRecord(seen, options.audit, options.clock, options.metrics);
+
+  async function enforce(received: Received): Promise<Reply> {
+    const record = open(received);
+    let leave: (() => void) | undefined;
+    try {
+      const addressed = address(received, record, options);
+      leave = options.admission.enter(addressed.tenant);
+      const reply =
+        addressed.stage === 'addressed-inbound'
+          ? await receiveInbound(addressed, record, options)
+          : await carryOut(
+              await decide(await authenticate(addressed, record, options), record, options.decisions, options.clock),
+              record,
+            );
+      return leaving(reply, leave);
+    } catch (error) {
+      leave?.();
+      return refuse(record, logged(error, record));
+    }
+  }
+
+  function carryOut(decided: Decided, record: RequestRecord): Promise<Reply> {
+    switch (decided.stage) {
+      case 'denied':
+        return refuseDenied(record, decided.verdict.reason, decided.verdict.shown);
+      case 'permitted':
+        return forward(decided, record);
+    }
+  }
+
+  function forward(permitted: Permitted, record: RequestRecord): Promise<Reply> {
+    const { guard } = permitted.verdict;
+    return guard === undefined ? answerRead(permitted, record, options) : answerWrite(permitted, guard, record, options);
+  }
+
+  function logged(error: unknown, record: RequestRecord): unknown {
+    if (error instanceof GatewayError && error.status < 500) return error;
+    const { correlationId } = record.received;
+    options.logger.error({ module: 'pep', tenant: record.tenant?.id, correlationId, err: error }, 'a request failed');
+    return error;
+  }
+
+  return { enforce, refuse: (seen, error) => refuse(open(seen), error) };
+}
+
+async function authenticate(addressed: Addressed, record: RequestRecord, options: GateOptions): Promise<Authenticated> {
+  const { received, tenant } = addressed;
+  const { headers } = received;
+  const caller = await options.authenticator.authenticate(tenant, headers.get('authorization'), isWrite(addressed.interaction));
+  record.authenticated(caller);
+  const form = await readForm(addressed, options.maxMessageBytes);
+  const interaction = form === undefined ? addressed.interaction : parseWithForm(addressed, form);
+  record.asks(interaction);
+  if (received.hasBody && form === undefined) resolveBodyFormat(headers.get('content-type'), interaction, tenant.fhir.version);
+  const answer = resolveAnswerFormat({
+    interaction,
+    version: tenant.fhir.version,
+    accept: headers.get('accept'),
+    query: addressed.query,
+    ...(form === undefined ? {} : { form }),
+  });
+  return { stage: 'authenticated', addressed, interaction, caller, answer };
+}
+
+/** The form of a search is part of what is asked, so it is read before it is judged, and after it is known who asks. */
+async function readForm(addressed: Addressed, maxBytes: number): Promise<readonly QueryPair[] | undefined> {
+  const { received, interaction, tenant } = addressed;
+  if (!('via' in interaction) || interaction.via !== 'form' || !received.hasBody) return undefined;
+  resolveBodyFormat(received.headers.get('content-type'), interaction, tenant.fhir.version);
+  const bytes = await received.readBody(maxBytes);
+  return parseQuery(Buffer.from(bytes).toString('latin1'));
+}
+
+function parseWithForm(addressed: Addressed, form: readonly QueryPair[]): Authenticated['interaction'] {
+  const { received, segments, query, tenant } = addressed;
+  return parseInteraction({ method: received.method, segments, query, version: tenant.fhir.version, form });
+}
+
+async function decide(
+  authenticated: Authenticated,
+  record: RequestRecord,
+  decisions: DecisionPoint,
+  clock: Clock,
+): Promise<Decided> {
+  const { addressed, caller, interaction } = authenticated;
+  const verdict = await decisions.decide({
+    tenant: addressed.tenant,
+    subject: caller.subject,
+    purposes: caller.purposes,
+    interaction,
+    now: clock.now(),
+    onLookUp: (type, id) => record.lookUp(type, id),
+  });
+  if (verdict.selected !== undefined) record.selected(verdict.selected);
+  if (verdict.effect === 'deny') return { stage: 'denied', authenticated, verdict };
+  record.permitted(verdict);
+  return { stage: 'permitted', authenticated, verdict };
+}
+
+/** A request is under way until its answer has left; a small answer has left as good as at once. */
+function leaving(reply: Reply, leave: () => void): Reply {
+  const { body } = reply;
+  if (body.kind !== 'stream') {
+    leave();
+    return reply;
+  }
+  return { ...reply, body: { ...body, finish: (sent) => body.finish(sent).finally(leave) } };
+}

@@ -1,0 +1,176 @@
+import type { AuditFacts, AuditOutcome } from '../audit/entry.ts';
+import type { AuditSink } from '../audit/sink.ts';
+import type { Clock } from '../clock.ts';
+import { interactionVerb, type Interaction } from '../fhir/interaction.ts';
+import { interactionPath } from '../fhir/print-interaction.ts';
+import type { Metrics } from '../metrics.ts';
+import type { PermitVerdict, SelectedRole } from '../pdp/decide.ts';
+import type { Tenant } from '../tenant/tenant.ts';
+import type { AuthenticatedCaller } from '../token/authenticate.ts';
+import type { Seen } from './stages.ts';
+
+/** How a request ended. */
+export interface Ending {
+  readonly outcome: AuditOutcome;
+  /** 0 when no answer was sent. */
+  readonly status: number;
+  readonly reason: string;
+  readonly bytes?: number;
+  readonly complete?: boolean;
+  readonly resourceVersion?: string;
+}
+
+/** The audit record of one request. It gathers what becomes known on the way, so that every way out can write all of it. */
+export interface RequestRecord {
+  readonly received: Seen;
+  readonly tenant: Tenant | undefined;
+  readonly requester: string | undefined;
+  readonly interaction: string | undefined;
+  addressed(tenant: Tenant): void;
+  asks(interaction: Interaction): void;
+  asksInbound(route: string, path: string): void;
+  authenticated(caller: AuthenticatedCaller): void;
+  selected(role: SelectedRole): void;
+  permitted(verdict: PermitVerdict): void;
+  /** Durable before a byte about a person leaves and before a write goes up. */
+  intent(): Promise<void>;
+  /** A resource that the decision itself needs is read upstream. */
+  lookUp(type: string, id: string): Promise<void>;
+  /** Closes the record; once. */
+  outcome(ending: Ending): Promise<void>;
+}
+
+/** Opens the record of a request. */
+export function openRecord(received: Seen, sink: AuditSink, clock: Clock, metrics: Metrics): RequestRecord {
+  return new OpenRecord(received, sink, clock, metrics);
+}
+
+class OpenRecord implements RequestRecord {
+  readonly received: Seen;
+  readonly #sink: AuditSink;
+  readonly #clock: Clock;
+  readonly #metrics: Metrics;
+  tenant: Tenant | undefined;
+  interaction: string | undefined;
+  #path: string | undefined;
+  #caller: AuthenticatedCaller | undefined;
+  #selected: SelectedRole | undefined;
+  #verdict: PermitVerdict | undefined;
+  #intended = false;
+  #lookUps = 0;
+
+  constructor(received: Seen, sink: AuditSink, clock: Clock, metrics: Metrics) {
+    this.received = received;
+    this.#sink = sink;
+    this.#clock = clock;
+    this.#metrics = metrics;
+  }
+
+  get requester(): string | undefined {
+    return this.#caller?.subject.organization.id;
+  }
+
+  addressed(tenant: Tenant): void {
+    this.tenant = tenant;
+  }
+
+  asks(interaction: Interaction): void {
+    this.interaction = 'operation' in interaction ? `operation:${interaction.operation.slice(1)}` : interactionVerb(interaction);
+    this.#path = pathOf(interaction);
+  }
+
+  asksInbound(route: string, path: string): void {
+    this.interaction = route;
+    this.#path = path;
+  }
+
+  authenticated(caller: AuthenticatedCaller): void {
+    this.#caller = caller;
+  }
+
+  selected(role: SelectedRole): void {
+    this.#selected = role;
+  }
+
+  permitted(verdict: PermitVerdict): void {
+    this.#selected = verdict.selected;
+    this.#verdict = verdict;
+  }
+
+  intent(): Promise<void> {
+    this.#intended = true;
+    this.#metrics.auditRecords.inc({ phase: 'intent' });
+    return this.#sink.record({ phase: 'intent', ...this.#facts(this.#clock.now()) });
+  }
+
+  lookUp(type: string, id: string): Promise<void> {
+    this.#lookUps += 1;
+    this.#metrics.auditRecords.inc({ phase: 'event' });
+    return this.#sink.record({
+      phase: 'event',
+      ...this.#facts(this.#clock.now()),
+      event: 'look-up',
+      outcome: 'permitted',
+      part: `look-up-${String(this.#lookUps)}`,
+      attributes: { read: `${type}/${id}` },
+    });
+  }
+
+  outcome(ending: Ending): Promise<void> {
+    const at = this.#clock.now();
+    const durationMs = Math.round((performance.now() - this.received.startedMs) * 1000) / 1000;
+    this.#metrics.auditRecords.inc({ phase: 'outcome' });
+    // One that closes an intent repeats nothing of it.
+    const facts = this.#intended ? this.#names(at) : this.#facts(at);
+    return this.#sink.record({ phase: 'outcome', ...facts, ...ending, durationMs });
+  }
+
+  #names(at: Date): AuditFacts {
+    const { tenant, received } = this;
+    return { correlationId: received.correlationId, at, ...(tenant === undefined ? {} : { tenant: tenant.id }) };
+  }
+
+  #facts(at: Date): AuditFacts {
+    const verdict = this.#verdict;
+    const selected = this.#selected;
+    const caller = this.#caller;
+    const subject = caller?.subject;
+    const user = subject?.user;
+    const facts: Writable<AuditFacts> = {
+      correlationId: this.received.correlationId,
+      at,
+      remoteAddress: this.received.remoteAddress,
+    };
+    if (this.tenant !== undefined) facts.tenant = this.tenant.id;
+    if (this.interaction !== undefined) facts.interaction = this.interaction;
+    if (this.#path !== undefined) facts.path = this.#path;
+    if (caller !== undefined) facts.tokenHash = caller.tokenHash;
+    if (subject !== undefined) facts.requester = subject.organization;
+    if (user !== undefined) {
+      const name = [user.initials, user.prefix, user.familyName].filter((part) => part !== undefined).join(' ');
+      facts.user = { id: user.id, name, level: user.level, ...(user.role === undefined ? {} : { role: user.role }) };
+    }
+    if (selected !== undefined) {
+      facts.purpose = selected.purpose;
+      facts.useCase = selected.useCase.id;
+      facts.role = selected.role.id;
+    } else if (caller?.purposes[0] !== undefined) facts.purpose = caller.purposes[0];
+    if (verdict !== undefined) {
+      const { credentialIds, grantId, patient } = verdict.permit;
+      if (credentialIds !== undefined) facts.credentials = credentialIds;
+      if (grantId !== undefined) facts.grant = grantId;
+      if (patient !== undefined) facts.patient = patient.reference;
+      facts.attributes = verdict.attributes;
+    }
+    return facts;
+  }
+}
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** The canonical path, with the names of parameters and never their values. */
+function pathOf(interaction: Interaction): string {
+  const path = interactionPath(interaction);
+  const parameters = 'parameters' in interaction ? interaction.parameters : 'criteria' in interaction ? interaction.criteria : [];
+  return parameters.length === 0 ? path : `${path}?${parameters.map((parameter) => parameter.key).join('&')}`;
+}

@@ -1,0 +1,127 @@
+import type { AuditOutcome } from '../audit/entry.ts';
+import { GatewayError, type ErrorCode } from '../errors.ts';
+import { FHIR_JSON } from '../fhir/media.ts';
+import { issueCodeOf, operationOutcome } from '../fhir/outcome.ts';
+import type { Reason } from '../usecase/decision.ts';
+import type { RequestRecord } from './record.ts';
+import { FIXED_HEADERS, type Reply } from './reply.ts';
+
+/** What the caller learns: a status and one of our own fixed texts. The reason is the operator's. */
+interface Refusal {
+  readonly code: ErrorCode;
+  readonly text: string;
+  readonly reason: string;
+  readonly outcome: AuditOutcome;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly expression?: readonly string[];
+  readonly close: boolean;
+}
+
+// eoverdracht.md §6.7, RFC003 §6.3, RFC 6750 §3.
+const CHALLENGES: Partial<Record<ErrorCode, string>> = {
+  token_missing: 'Bearer',
+  token_invalid: 'Bearer error="invalid_token"',
+  forbidden: 'Bearer error="insufficient_scope"',
+};
+const TEXTS: Partial<Record<ErrorCode, string>> = { token_invalid: 'illegal_access_token', forbidden: 'access_denied' };
+
+/** The answer to a failure or refusal; anything unknown is a 500 without a word about why. */
+export async function refuse(record: RequestRecord, error: unknown): Promise<Reply> {
+  return answerRefusal(record, describe(error));
+}
+
+/** The answer to a denial: one body for all of them, whatever exists. */
+export async function refuseDenied(record: RequestRecord, reason: Reason, shown?: Reason['public']): Promise<Reply> {
+  return answerRefusal(record, {
+    code: 'forbidden',
+    text: shown ?? 'access_denied',
+    reason: reason.code,
+    outcome: 'denied',
+    close: false,
+  });
+}
+
+/** The answer to a write that was permitted and that its guard does not accept. */
+export async function refuseRejected(
+  record: RequestRecord,
+  code: ErrorCode,
+  reason: string,
+  expression: readonly string[] = [],
+): Promise<Reply> {
+  const denied = code === 'forbidden';
+  return answerRefusal(record, {
+    code,
+    // Of its own write the caller learns what the state or the content does not allow.
+    text: denied ? 'access_denied' : code === 'unprocessable' || code === 'bad_request' ? reason : code,
+    reason,
+    outcome: denied ? 'denied' : 'rejected',
+    expression: denied ? [] : expression,
+    close: false,
+  });
+}
+
+async function answerRefusal(record: RequestRecord, refusal: Refusal): Promise<Reply> {
+  const first = build(record, refusal);
+  try {
+    await record.outcome({ outcome: refusal.outcome, status: first.status, reason: refusal.reason, bytes: bodyLength(first) });
+    return first;
+  } catch (error) {
+    // A refusal that cannot be recorded is told as what it is: the gate cannot work now (attack case A3).
+    return build(record, describe(error instanceof GatewayError ? error : new GatewayError('audit_unavailable', 'audit failed')));
+  }
+}
+
+function build(record: RequestRecord, refusal: Refusal): Reply {
+  const { received, tenant } = record;
+  const { code, text, reason, outcome, expression } = refusal;
+  const body = operationOutcome({
+    issueCode: issueCodeOf(code),
+    version: tenant?.fhir.version ?? 'STU3',
+    text,
+    diagnostics: received.correlationId,
+    ...(expression === undefined ? {} : { expression }),
+  });
+  const challenge = CHALLENGES[code];
+  return {
+    status: new GatewayError(code, '').status,
+    headers: {
+      ...FIXED_HEADERS,
+      'content-type': `${FHIR_JSON}; charset=utf-8`,
+      'x-request-id': received.correlationId,
+      ...(challenge === undefined ? {} : { 'www-authenticate': challenge }),
+      ...refusal.headers,
+    },
+    body: { kind: 'bytes', bytes: Buffer.from(JSON.stringify(body)) },
+    close: refusal.close,
+    about: {
+      outcome,
+      reason,
+      ...(tenant === undefined ? {} : { tenant: tenant.id }),
+      ...(record.interaction === undefined ? {} : { interaction: record.interaction }),
+      ...(record.requester === undefined ? {} : { requester: record.requester }),
+    },
+  };
+}
+
+function describe(error: unknown): Refusal {
+  if (!(error instanceof GatewayError)) {
+    return { code: 'internal', text: 'internal', reason: 'internal', outcome: 'failed', close: false };
+  }
+  const { code, options } = error;
+  const headers: Record<string, string> = {};
+  if (options.allow !== undefined) headers['allow'] = options.allow.join(', ');
+  const retryAfter = options.retryAfterSeconds ?? (error.status === 503 || error.status === 429 ? 5 : undefined);
+  if (retryAfter !== undefined) headers['retry-after'] = String(Math.max(1, Math.ceil(retryAfter)));
+  return {
+    code,
+    text: TEXTS[code] ?? code,
+    reason: options.reason ?? code,
+    outcome: error.status >= 500 ? 'failed' : 'refused',
+    headers,
+    close: options.close === true,
+  };
+}
+
+function bodyLength(reply: Reply): number {
+  return reply.body.kind === 'bytes' ? reply.body.bytes.byteLength : 0;
+}
