@@ -36,7 +36,8 @@ it('the demo plays the whole transfer, with every answer as expected, and the au
   });
   let errors = '';
   child.stderr.on('data', (chunk) => (errors += String(chunk)));
-  const [code]: unknown[] = await once(child, 'close');
+  const closed: readonly unknown[] = await once(child, 'close');
+  const code = closed[0];
   const totalMs = performance.now() - startedAt;
   console.log(`the demo's first line after ${firstLineMs.toFixed(0)} ms, all of it after ${totalMs.toFixed(0)} ms`);
 

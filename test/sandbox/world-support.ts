@@ -37,8 +37,8 @@ export async function spawnSandbox(args: readonly string[]): Promise<{
     end: async () => {
       const exited = once(child, 'exit');
       child.kill('SIGTERM');
-      const [code]: unknown[] = await exited;
-      return code;
+      const result: readonly unknown[] = await exited;
+      return result[0];
     },
   };
 }

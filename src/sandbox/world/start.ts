@@ -4,14 +4,13 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { createClock, type Clock } from '../../clock.ts';
-import { createFaultInjector } from '../faults.ts';
 import { startSimulatedFhirServer } from '../fhir/server.ts';
 import { createGatewayProcess, type GatewayProcess } from '../gateway-process.ts';
 import { createSimulatedNetwork, startSimulatedNode, type SimulatedNetwork } from '../node/index.ts';
 import { startRelay } from '../relay.ts';
 import { gatewayConfig } from './config.ts';
 import type { OrganizationDefinition, WorldDefinition } from './definition.ts';
-import { createNodeFaults } from './faults.ts';
+import { createObservedFaults } from './faults.ts';
 import type { Ports } from './ports.ts';
 import type { Part, RunningOrganization, SandboxClock, World } from './world.ts';
 
@@ -81,15 +80,15 @@ interface Surroundings {
 async function startOrganization(organization: OrganizationDefinition, around: Surroundings): Promise<Part> {
   const { network, clock, publicUrl, closers } = around;
   const { id, name, city, tenant: definition } = organization;
-  const nodeFaults = createNodeFaults();
+  const nodeFaults = createObservedFaults();
   const node = await startSimulatedNode({ network, name: id, organization: { name, city }, clock, faults: nodeFaults });
   closers.push(() => node.close());
   const services = new Set<string>();
   const part = { id, name, did: node.did, node, services };
   if (definition === undefined) return part;
 
-  const fhirFaults = createFaultInjector();
-  const receiverFaults = createFaultInjector();
+  const fhirFaults = createObservedFaults();
+  const receiverFaults = createObservedFaults();
   const fhir = await startSimulatedFhirServer({
     name,
     version: definition.fhirVersion,

@@ -1,10 +1,10 @@
 import type { Clock } from '../../clock.ts';
-import type { FaultInjector } from '../faults.ts';
 import type { SimulatedFhirServer } from '../fhir/server.ts';
 import type { GatewayProcess } from '../gateway-process.ts';
 import type { SimulatedNode } from '../node/index.ts';
 import type { Relay } from '../relay.ts';
 import type { TenantDefinition } from './definition.ts';
+import type { ObservedFaults } from './faults.ts';
 
 // What a running world consists of. `startWorld` makes one.
 
@@ -19,7 +19,7 @@ export interface RunningTenant {
   readonly definition: TenantDefinition;
   readonly fhir: SimulatedFhirServer;
   readonly relay: Relay;
-  readonly faults: Readonly<Record<'node' | 'fhir' | 'receiver', FaultInjector>>;
+  readonly faults: Readonly<Record<'node' | 'fhir' | 'receiver', ObservedFaults>>;
   readonly apiKey: string;
   readonly operatorKey: string;
 }
