@@ -27,7 +27,16 @@ export default tseslint.config(
   },
   {
     // Programs talk to a person on a terminal; tests and scripts read the environment that starts them.
-    files: ['src/cli/**', 'src/sandbox/**', 'scripts/**', 'test/**', 'src/main.ts', 'src/config.ts', 'src/clock.ts', 'usecases/**/*.test.ts'],
+    files: [
+      'src/cli/**',
+      'src/sandbox/**',
+      'scripts/**',
+      'test/**',
+      'src/main.ts',
+      'src/config.ts',
+      'src/clock.ts',
+      'usecases/**/*.test.ts',
+    ],
     rules: { 'no-console': 'off', 'no-restricted-properties': 'off' },
   },
   {

@@ -14,7 +14,10 @@ export function createLogger(level: LogLevel = 'info', destination?: NodeJS.Writ
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
       // A last line of defence; nothing should hand these to the log in the first place.
-      redact: { paths: ['authorization', '*.authorization', 'token', '*.token', 'access_token', '*.access_token'], censor: '[redacted]' },
+      redact: {
+        paths: ['authorization', '*.authorization', 'token', '*.token', 'access_token', '*.access_token'],
+        censor: '[redacted]',
+      },
     },
     destination ?? process.stdout,
   );

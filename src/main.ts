@@ -45,7 +45,13 @@ async function start(): Promise<{ readonly gateway: Gateway; readonly listeners:
     await composed.start();
     const opened = await startListeners(composed, config, clock, logger);
     logger.info(
-      { module: 'main', mode: config.mode, tenants: config.tenants.length, public: opened.publicUrl, internal: opened.internalUrl },
+      {
+        module: 'main',
+        mode: config.mode,
+        tenants: config.tenants.length,
+        public: opened.publicUrl,
+        internal: opened.internalUrl,
+      },
       'the gateway is ready',
     );
     return { gateway: composed, listeners: opened };
@@ -98,7 +104,13 @@ function serveParent(channel: ParentChannel, running: Gateway): void {
         const useCase = running.registry.select([grant.purpose])?.useCase.id ?? 'sandbox';
         await running.database.transaction(async (tx) => {
           const now = clock.now();
-          const opening = { ...grant, id, tenant, useCase, ...(expiresAt === undefined ? {} : { expiresAt: new Date(expiresAt) }) };
+          const opening = {
+            ...grant,
+            id,
+            tenant,
+            useCase,
+            ...(expiresAt === undefined ? {} : { expiresAt: new Date(expiresAt) }),
+          };
           await running.ledger.open(tx, opening, now);
           await running.ledger.makeLive(tx, tenant, id, now, credentialId);
         });

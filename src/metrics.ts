@@ -39,7 +39,12 @@ export function createMetrics(withDefaults = true): Metrics {
       labelNames: ['tenant', 'result'],
       registers,
     }),
-    auditRecords: new Counter({ name: 'sluis_audit_records_total', help: 'Durable audit records', labelNames: ['phase'], registers }),
+    auditRecords: new Counter({
+      name: 'sluis_audit_records_total',
+      help: 'Durable audit records',
+      labelNames: ['phase'],
+      registers,
+    }),
     jobs: new Counter({
       name: 'sluis_jobs_total',
       help: 'Attempts of jobs, by result (done, retry, failed, dead)',

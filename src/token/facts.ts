@@ -47,7 +47,8 @@ export type Introspected = { readonly active: false } | { readonly active: true;
  */
 export function parseIntrospectionV1(answer: unknown): Introspected {
   const parsed = anObject.safeParse(answer);
-  if (!parsed.success) throw new GatewayError('node_unavailable', 'introspection answer is no JSON object', { retryAfterSeconds: 5 });
+  if (!parsed.success)
+    throw new GatewayError('node_unavailable', 'introspection answer is no JSON object', { retryAfterSeconds: 5 });
   const said = parsed.data;
   if (said['active'] !== true) return { active: false };
   const user = provenUser(said);

@@ -55,5 +55,8 @@ export function permit(code: string, rest: Omit<Partial<Permit>, 'effect' | 'rea
  * @example deny('no_grant', 'no live grant names this path')
  */
 export function deny(code: string, text?: string, shown?: Reason['public']): Deny {
-  return { effect: 'deny', reason: { code, ...(text === undefined ? {} : { text }), ...(shown === undefined ? {} : { public: shown }) } };
+  return {
+    effect: 'deny',
+    reason: { code, ...(text === undefined ? {} : { text }), ...(shown === undefined ? {} : { public: shown }) },
+  };
 }

@@ -28,7 +28,9 @@ export function createRegistry(useCases: readonly UseCase[]): UseCaseRegistry {
       for (const purpose of new Set([role.purpose, ...role.scopes])) {
         const other = byPurpose.get(purpose);
         if (other !== undefined) {
-          throw new Error(`purpose ${purpose} is claimed by ${other.useCase.id}/${other.role.id} and by ${useCase.id}/${role.id}`);
+          throw new Error(
+            `purpose ${purpose} is claimed by ${other.useCase.id}/${other.role.id} and by ${useCase.id}/${role.id}`,
+          );
         }
         byPurpose.set(purpose, { useCase, role });
       }

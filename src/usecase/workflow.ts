@@ -148,7 +148,11 @@ export interface NodeServices {
   /** What this tenant issued to `subject` (authorization credentials), revoked ones too. */
   findIssued(subject: string): Promise<readonly IssuedCredential[]>;
   /** What this tenant holds from `issuer` for the purpose that names the path. */
-  findHeld(query: { readonly issuer: string; readonly purpose: string; readonly path: string }): Promise<readonly IssuedCredential[]>;
+  findHeld(query: {
+    readonly issuer: string;
+    readonly purpose: string;
+    readonly path: string;
+  }): Promise<readonly IssuedCredential[]>;
   findOrganizations(query: string, service: string): Promise<readonly FoundOrganization[]>;
   /** Undefined when the party has no such service or endpoint. */
   resolveEndpoint(party: string, service: string, endpoint: string): Promise<string | undefined>;
@@ -242,7 +246,12 @@ export interface Job<Config> {
   readonly giveUpAfterMs?: number;
   /** Run for every tenant of the use case at this interval too, with key `periodic` and payload null. */
   readonly everyMs?: number;
-  run(payload: unknown, config: Config, services: Services, job: { readonly key: string; readonly attempt: number }): Promise<JobResult>;
+  run(
+    payload: unknown,
+    config: Config,
+    services: Services,
+    job: { readonly key: string; readonly attempt: number },
+  ): Promise<JobResult>;
 }
 
 export interface ApiReply {
