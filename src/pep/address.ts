@@ -18,13 +18,31 @@ export interface AddressOptions {
  * @throws GatewayError `invalid_target`, `invalid_parameter` (400), `not_found` (404), `method_not_allowed` (405), `target_too_long` (414)
  */
 export function address(received: Received, record: RequestRecord, options: AddressOptions): Addressed | AddressedInbound {
-  const { segments, query } = parseTarget(received.target);
+  const { segments, query } = readTarget(received.target);
   const [tenantId = '', place = '', ...rest] = segments;
   const tenant = options.tenants.get(tenantId);
   if (tenant === undefined) throw notFound();
   record.addressed(tenant);
   if (place === 'fhir') return addressFhir(received, record, tenant, rest, query);
   return addressInbound(received, record, tenant, place, rest, query, options);
+}
+
+/** A slash too many is 400 in a FHIR path, and elsewhere a path that nobody has (eoverdracht.md §4.2: a notification without an id is 404). */
+function readTarget(target: string): ReturnType<typeof parseTarget> {
+  try {
+    return parseTarget(target);
+  } catch (error) {
+    if (target.endsWith('/') && isElsewhere(target.slice(0, -1))) throw notFound();
+    throw error;
+  }
+}
+
+function isElsewhere(target: string): boolean {
+  try {
+    return parseTarget(target).segments[1] !== 'fhir';
+  } catch {
+    return false;
+  }
 }
 
 function addressFhir(
