@@ -146,7 +146,7 @@ async function killAt(point: KillPoint, transfer: DrivenTransfer): Promise<() =>
 const FAULTS = {
   before: { kind: 'down' },
   after: { kind: 'slow', delayMs: 500 },
-  late: { kind: 'slow', delayMs: 1_400 },
+  late: { kind: 'slow', delayMs: 3_000 },
   lost: { kind: 'lose-answer' },
 } as const;
 

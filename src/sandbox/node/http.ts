@@ -51,20 +51,20 @@ export const MARKER: Readonly<Record<string, string>> = { 'X-Sluis-Sandbox': 'si
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 
-/** A request handler over `routes`; `allow` is asked before each call of a limited route. */
+/** A request handler over `routes`; `allow` is asked before each call of a limited route. `received` is the body, where its reading began before. */
 export function createHandler(
   routes: readonly Route[],
   allow: () => boolean,
-): (req: IncomingMessage, res: ServerResponse) => Promise<void> {
+): (req: IncomingMessage, res: ServerResponse, received?: Promise<Buffer>) => Promise<void> {
   const table = routes.map((route) => ({ route, segments: route.path.split('/') }));
-  return async (req, res) => {
+  return async (req, res, received) => {
     const [path = '', search = ''] = (req.url ?? '').split('?', 2);
     const found = table.flatMap(({ route, segments }) => {
       const params = match(segments, path.split('/'));
       return params === undefined ? [] : [{ route, params }];
     });
     const hit = found.find(({ route }) => route.method === req.method);
-    const body = await readBody(req);
+    const body = await (received ?? readBody(req));
     if (hit === undefined) {
       const methods = found.map(({ route }) => route.method);
       send(req, res, methods.length === 0 ? problem(new NodeProblem(404, 'Not Found')) : notAllowed(methods));
@@ -163,7 +163,8 @@ function jsonType(value: unknown): string {
   return value === null ? 'null' : typeof value;
 }
 
-async function readBody(req: IncomingMessage): Promise<Buffer> {
+/** Reads a body from this moment on, so that it is there also when the caller goes away while the work waits. */
+export async function readBody(req: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of req as AsyncIterable<Buffer>) {

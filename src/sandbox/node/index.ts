@@ -13,7 +13,7 @@ import { TOKEN_PATH, type NodeContext } from './context.ts';
 import { credentialRoutes } from './credential-api.ts';
 import { idOf, type VC } from './credential.ts';
 import { documentOf } from './did-document.ts';
-import { createHandler } from './http.ts';
+import { createHandler, readBody } from './http.ts';
 import { foundingDate, type SimulatedNetwork } from './network.ts';
 import { KEY_NOT_FOUND } from './problem.ts';
 import { createRateLimiter } from './rate-limit.ts';
@@ -123,7 +123,10 @@ export async function startSimulatedNode(options: SimulatedNodeOptions): Promise
   const serve = createHandler(routes, () => options.rateLimiter !== true || limiter.take());
 
   const server = createServer({ maxHeaderSize: 64 * 1024 }, (req, res) => {
-    const work = faults === undefined ? serve(req, res) : faults.handle(req, res, () => serve(req, res));
+    const received = readBody(req);
+    // Nobody may ask for it: a fault that does no work.
+    received.catch(() => undefined);
+    const work = faults === undefined ? serve(req, res, received) : faults.handle(req, res, () => serve(req, res, received));
     work.catch(() => req.socket.destroy());
   });
   await new Promise<void>((resolve, reject) => {
