@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { DOSSIER } from '../dossier/index.ts';
 import { TRANSFER_DATE, USERS } from '../world/demo.ts';
 import { confirmation, tokenSteps, type Player } from './cast.ts';
@@ -55,7 +56,7 @@ export function offerActs(cast: Cast): readonly Act[] {
         }),
         hospital.ehr('/eoverdracht/transfers', {
           method: 'POST',
-          headers: () => ({ 'idempotency-key': 'demo-transfer' }),
+          headers: () => ({ 'idempotency-key': randomUUID() }),
           body: () => ({
             ...wish(cast),
             advanceNotice: { problems: DOSSIER.problems, interventions: DOSSIER.interventions },
