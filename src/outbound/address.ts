@@ -60,7 +60,7 @@ type Resolver = (
 ) => void;
 
 const systemResolver: Resolver = (hostname, callback) => {
-  resolve(hostname, { all: true, verbatim: true }, callback);
+  resolve(hostname, { all: true, order: 'verbatim' }, callback);
 };
 
 /**

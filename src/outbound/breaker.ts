@@ -20,9 +20,9 @@ export interface BreakerOptions {
   /** How long it stays open before one call may try, and between tries; default 2,000. */
   readonly openMs?: number;
   /** Whether an error is the target's failure; a caller's own fault (4xx) is not, and neither is an aborted call. */
-  isFailure(error: unknown): boolean;
+  readonly isFailure: (error: unknown) => boolean;
   /** What callers get while it is open. */
-  refusal(retryAfterSeconds: number): GatewayError;
+  readonly refusal: (retryAfterSeconds: number) => GatewayError;
 }
 
 /** Creates a closed breaker. */
