@@ -44,13 +44,19 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   }
 }
 
-/** Ends the sandbox on SIGINT and SIGTERM, once; a second signal ends the process at once. */
+/** npm passes on the Ctrl-C that the terminal has sent to us already: two signals at once are one. */
+const ONE_SIGNAL_MS = 1_000;
+
+/** Ends the sandbox on SIGINT and SIGTERM, once; who asks again after a while gets the end at once. */
 export function closeOnSignals(close: () => Promise<void>): void {
-  let ending = false;
+  let since: number | undefined;
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
-      if (ending) process.exit(1);
-      ending = true;
+      if (since !== undefined) {
+        if (performance.now() - since > ONE_SIGNAL_MS) process.exit(1);
+        return;
+      }
+      since = performance.now();
       close().then(
         () => process.exit(0),
         (error: unknown) => {
