@@ -20,8 +20,7 @@ import { createIntrospection } from '../token/introspection.ts';
 import { createUpstream, type Upstream } from '../upstream/forward.ts';
 import { loadUseCases, useCaseFoldersIn } from '../usecase/load.ts';
 import { createRegistry, type UseCaseRegistry } from '../usecase/registry.ts';
-import { createWorkflow, type Workflow } from '../workflow/workflow.ts';
-import { bindUpstreams } from './upstream-binding.ts';
+import { createWorkflow, parseSettings, type Workflow } from '../workflow/workflow.ts';
 
 /** Everything of a gateway but its listeners. */
 export interface Gateway {
@@ -57,6 +56,8 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
   const metrics = createMetrics();
   const tenants = createTenantDirectory(config.tenants);
   const registry = createRegistry(await loadUseCases([...useCaseFoldersIn(BUNDLED_USE_CASES), ...config.useCaseFolders]));
+  // Before anything is opened: a configuration that does not hold leaves no trace.
+  const settings = parseSettings(tenants, registry);
 
   const journal = await openJournal({
     directory: join(config.dataDirectory, 'audit'),
@@ -88,6 +89,7 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
     ledger,
     registry,
     tenants,
+    settings,
     connect: (tenant) => ({
       fhir: upstreamOf(tenant).store,
       node: nodeOf(tenant).services(),
@@ -98,14 +100,13 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
     logger,
   });
 
-  const upstream = bindUpstreams(upstreamOf);
   const decisions = createDecisionPoint({
     registry,
     settings: workflow,
     sources: {
       matching: (question) => ledger.matching(question),
       byCredential: (tenant, credentialId, now) => ledger.byCredential(tenant, credentialId, now),
-      read: async (tenant, type, id) => (await upstream.lookUp(tenant, type, id))?.resource,
+      read: async (tenant, type, id) => (await upstreamOf(tenant).store.read(type, id))?.resource,
       record: async (tenant, useCase, kind, id) => (await getRecord(database, { tenant, useCase, kind }, id))?.state,
     },
   });
@@ -127,7 +128,7 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
     decisions,
     services: (tenant, useCase) => workflow.services(tenant, useCase),
     effects: workflow.effects,
-    upstream,
+    upstream: upstreamOf,
     audit: journal,
     admission: createAdmission(),
     clock,

@@ -1,16 +1,20 @@
+import type { Readable } from 'node:stream';
 import { GatewayError } from '../errors.ts';
 import { parseETag, parseIfNoneMatch, printETag } from '../fhir/etag.ts';
 import { parseJsonObject, printJson, type JsonObject } from '../fhir/json.ts';
-import { FHIR_JSON } from '../fhir/media.ts';
+import { FHIR_JSON, FORM } from '../fhir/media.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
+import type { Tenant } from '../tenant/tenant.ts';
+import type { Upstream, UpstreamAnswer, UpstreamRequest } from '../upstream/forward.ts';
+import { createRewriter, rewriteBody } from '../upstream/rewrite.ts';
 import type { RequestRecord } from './record.ts';
 import { FIXED_HEADERS, type Reply } from './reply.ts';
 import { reviewAnswer, type ReviewOptions } from './review.ts';
 import type { Permitted } from './stages.ts';
-import type { Upstream, UpstreamAnswer, UpstreamRequest } from './upstream.ts';
 
 export interface AnswerOptions extends ReviewOptions {
-  readonly upstream: Upstream;
+  /** The tenant's FHIR server; the same object for the life of the process. */
+  upstream(tenant: Tenant): Upstream;
 }
 
 /**
@@ -23,15 +27,17 @@ export async function answerRead(permitted: Permitted, record: RequestRecord, op
   received.onGone(() => {
     gone.abort();
   });
+  const upstream = options.upstream(tenant);
+  const request = upstreamRequest(permitted, gone.signal);
   const intent = record.intent();
-  const forwarding = options.upstream.forward(tenant, upstreamRequest(permitted, gone.signal));
+  const forwarding = upstream.forward(request);
   let answer: UpstreamAnswer;
   try {
     [answer] = await Promise.all([forwarding, intent]);
   } catch (error) {
     gone.abort();
     forwarding.then(
-      (late) => late.discard(),
+      ({ body }) => discard(body),
       () => undefined,
     );
     // The intent may still be on its way to the disk: its outcome must come after it.
@@ -41,27 +47,32 @@ export async function answerRead(permitted: Permitted, record: RequestRecord, op
   try {
     const found = judgeStatus(answer.status);
     if (found === 'not-modified') {
-      answer.discard();
-      return await whole(record, 304, baseHeaders(record, answer), undefined, true);
+      discard(answer.body);
+      return await whole(record, 304, passedHeaders(record, answer.headers), undefined);
     }
     const json = permitted.authenticated.answer === 'json';
-    if (json && permitted.verdict.reviews.length > 0) return await answerReviewed(permitted, record, answer, options);
-    return await answerStreamed(permitted, record, answer, json, options);
+    if (json && permitted.verdict.reviews.length > 0) return await answerReviewed(permitted, record, answer, upstream, options);
+    return await answerStreamed(permitted, record, answer, json, upstream);
   } catch (error) {
-    answer.discard();
+    discard(answer.body);
     throw error;
   }
 }
 
 function upstreamRequest(permitted: Permitted, signal: AbortSignal): UpstreamRequest {
   const { authenticated, verdict } = permitted;
-  const canonical = printInteraction(authenticated.interaction);
-  const condition = authenticated.addressed.received.headers.get('if-none-match');
-  const request = { canonical, answer: authenticated.answer, signal };
-  // An answer that a review may change has no tag by which it could be called unchanged.
-  if (condition === undefined || verdict.reviews.length > 0) return request;
-  const version = parseIfNoneMatch(condition);
-  return { ...request, ifNoneMatch: version === '*' ? version : printETag(version) };
+  const { received } = authenticated.addressed;
+  const { method, path, query, form } = printInteraction(authenticated.interaction);
+  const headers: Record<string, string> = { accept: authenticated.answer === 'json' ? FHIR_JSON : '*/*' };
+  const condition = received.headers.get('if-none-match');
+  if (condition !== undefined) {
+    const version = parseIfNoneMatch(condition);
+    // An answer that a review may change has no tag by which it could be called unchanged.
+    if (verdict.reviews.length === 0) headers['if-none-match'] = version === '*' ? version : printETag(version);
+  }
+  if (form === undefined) return { method, path, query, headers, signal };
+  headers['content-type'] = FORM;
+  return { method, path, query, headers, body: form, signal };
 }
 
 /** What the custodian's status means for the caller; nothing of its text is passed on. */
@@ -78,15 +89,20 @@ async function answerReviewed(
   permitted: Permitted,
   record: RequestRecord,
   answer: UpstreamAnswer,
+  upstream: Upstream,
   options: AnswerOptions,
 ): Promise<Reply> {
   insistOnJson(answer);
   const bytes = await readWhole(answer.body, options.maxReviewBytes);
   const body = parseAnswer(bytes);
   const reviewed = await reviewAnswer(permitted, record, body, options);
+  // What no review changed leaves as it came: it was found to be readable in one way only.
+  if (reviewed === body) return answerBytes(permitted, record, bytes, answer.headers, upstream);
   // The tag stays with the content that it was given for (attack case X24).
-  return answerResource(permitted, record, reviewed, reviewed === body ? answer.headers : new Map(), options.upstream);
+  return answerResource(permitted, record, reviewed, NO_HEADERS, upstream);
 }
+
+const NO_HEADERS: ReadonlyMap<string, string> = new Map();
 
 /** A resource as an answer: the custodian's base is rewritten, the record closed, and then it may leave. */
 export function answerResource(
@@ -96,10 +112,20 @@ export function answerResource(
   headers: ReadonlyMap<string, string>,
   upstream: Upstream,
 ): Promise<Reply> {
-  const { tenant, received } = permitted.authenticated.addressed;
-  const text = printJson(upstream.rewrite(tenant, resource));
-  const all = { ...passedHeaders(record, headers), 'content-type': JSON_CONTENT };
-  return whole(record, 200, all, Buffer.from(text), received.method !== 'HEAD');
+  return answerBytes(permitted, record, Buffer.from(printJson(resource)), headers, upstream);
+}
+
+function answerBytes(
+  permitted: Permitted,
+  record: RequestRecord,
+  bytes: Buffer,
+  theirs: ReadonlyMap<string, string>,
+  upstream: Upstream,
+): Promise<Reply> {
+  const headers = passedHeaders(record, theirs);
+  headers['content-type'] = JSON_CONTENT;
+  const isHead = permitted.authenticated.addressed.received.method === 'HEAD';
+  return whole(record, 200, headers, rewriteBody(bytes, upstream.bases), isHead);
 }
 
 const JSON_CONTENT = `${FHIR_JSON}; charset=utf-8`;
@@ -110,14 +136,14 @@ async function whole(
   status: number,
   headers: Readonly<Record<string, string>>,
   bytes: Buffer | undefined,
-  sent: boolean,
+  isHead = false,
 ): Promise<Reply> {
   const resourceVersion = versionIn(headers['etag']);
   await record.outcome({
     outcome: 'permitted',
     status,
     reason: 'answered',
-    bytes: sent && bytes !== undefined ? bytes.byteLength : 0,
+    bytes: isHead || bytes === undefined ? 0 : bytes.byteLength,
     complete: true,
     ...(resourceVersion === undefined ? {} : { resourceVersion }),
   });
@@ -130,18 +156,24 @@ async function answerStreamed(
   record: RequestRecord,
   answer: UpstreamAnswer,
   json: boolean,
-  options: AnswerOptions,
+  upstream: Upstream,
 ): Promise<Reply> {
   const { tenant, received } = permitted.authenticated.addressed;
-  if (json) insistOnJson(answer);
-  const contentType = json ? JSON_CONTENT : rawContentType(answer.headers.get('content-type'));
-  const headers: Record<string, string> = { ...baseHeaders(record, answer), 'content-type': contentType };
-  if (received.method === 'HEAD') {
-    answer.discard();
-    return whole(record, 200, headers, undefined, false);
+  const headers = passedHeaders(record, answer.headers);
+  if (json) {
+    insistOnJson(answer);
+    headers['content-type'] = JSON_CONTENT;
+  } else {
+    headers['content-type'] = rawContentType(answer.headers.get('content-type'));
+    // A document of somebody's making must not run as a page of ours.
+    headers['content-disposition'] = 'attachment';
   }
-  const lengthBytes = json ? undefined : plainLength(answer.headers.get('content-length'));
-  const limited = limit(answer.body, tenant.limits.maxAnswerBytes);
+  if (received.method === 'HEAD') {
+    discard(answer.body);
+    return whole(record, 200, headers, undefined, true);
+  }
+  const lengthBytes = plainLength(answer.headers.get('content-length'));
+  const exact = limit(answer.body, tenant.limits.maxAnswerBytes, lengthBytes);
   const resourceVersion = versionIn(headers['etag']);
   return {
     status: 200,
@@ -150,10 +182,10 @@ async function answerStreamed(
     about: aboutPermitted(record),
     body: {
       kind: 'stream',
-      stream: json ? options.upstream.rewriteStream(tenant, limited) : limited,
-      ...(lengthBytes === undefined ? {} : { lengthBytes }),
+      stream: json ? rewritten(exact, upstream) : exact,
+      ...(json || lengthBytes === undefined ? {} : { lengthBytes }),
       finish: ({ bytes, complete }) => {
-        if (!complete) answer.discard();
+        if (!complete) discard(answer.body);
         return record.outcome({
           outcome: complete ? 'permitted' : 'failed',
           status: 200,
@@ -167,6 +199,16 @@ async function answerStreamed(
   };
 }
 
+async function* rewritten(body: AsyncIterable<Buffer>, upstream: Upstream): AsyncIterable<Buffer> {
+  const rewriter = createRewriter(upstream.bases);
+  for await (const chunk of body) {
+    const bytes = rewriter.push(chunk);
+    if (bytes.length > 0) yield bytes;
+  }
+  const rest = rewriter.end();
+  if (rest.length > 0) yield rest;
+}
+
 export function aboutPermitted(record: RequestRecord): Reply['about'] {
   const { tenant, interaction, requester } = record;
   return {
@@ -176,10 +218,6 @@ export function aboutPermitted(record: RequestRecord): Reply['about'] {
     ...(interaction === undefined ? {} : { interaction }),
     ...(requester === undefined ? {} : { requester }),
   };
-}
-
-function baseHeaders(record: RequestRecord, answer: UpstreamAnswer): Record<string, string> {
-  return passedHeaders(record, answer.headers);
 }
 
 const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
@@ -228,19 +266,51 @@ function parseAnswer(bytes: Uint8Array): JsonObject {
   }
 }
 
-/** @throws GatewayError `upstream_failed` when there is more than may be held in memory */
-async function readWhole(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of limit(body, maxBytes)) chunks.push(chunk);
-  const [first] = chunks;
-  return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
+/** @throws GatewayError `upstream_failed` when there is more than may be held in memory, or it breaks off */
+function readWhole(body: Readable, maxBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    body.on('data', (chunk: Buffer) => {
+      bytes += chunk.byteLength;
+      if (bytes > maxBytes) reject(tooLarge());
+      else chunks.push(chunk);
+    });
+    body.on('end', () => {
+      const [first] = chunks;
+      resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks));
+    });
+    body.on('error', (cause) => {
+      reject(brokeOff(cause));
+    });
+    body.on('close', () => {
+      reject(brokeOff());
+    });
+  });
 }
 
-async function* limit(body: AsyncIterable<Uint8Array>, maxBytes: number): AsyncIterable<Uint8Array> {
+/** The body as it comes, and no more, and where a length was announced no less (reliability §2.6). */
+async function* limit(body: Readable, maxBytes: number, lengthBytes: number | undefined): AsyncIterable<Buffer> {
   let bytes = 0;
-  for await (const chunk of body) {
+  for await (const chunk of body as AsyncIterable<Buffer>) {
     bytes += chunk.byteLength;
-    if (bytes > maxBytes) throw new GatewayError('upstream_failed', 'the answer is too large', { reason: 'upstream_too_large' });
+    if (bytes > maxBytes) throw tooLarge();
     yield chunk;
   }
+  if (lengthBytes !== undefined && bytes !== lengthBytes) throw brokeOff();
+}
+
+function tooLarge(): GatewayError {
+  return new GatewayError('upstream_failed', 'the answer is too large', { reason: 'upstream_too_large' });
+}
+
+function brokeOff(cause?: unknown): GatewayError {
+  const options = { reason: 'upstream_broke_off', ...(cause === undefined ? {} : { cause }) };
+  return new GatewayError('upstream_failed', 'the answer of the FHIR server broke off', options);
+}
+
+/** Throws a body away, with its connection. */
+function discard(body: Readable): void {
+  body.on('error', () => undefined);
+  body.destroy();
 }

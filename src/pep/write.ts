@@ -3,7 +3,7 @@ import { parseIfMatch, printETag } from '../fhir/etag.ts';
 import { isJsonObject, parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import { within } from '../pdp/deadline.ts';
 import type { Tenant } from '../tenant/tenant.ts';
-import type { GuardedWrite, VersionedResource, WriteVerdict } from '../usecase/workflow.ts';
+import type { GuardedWrite, VersionedResource, WriteResult, WriteVerdict } from '../usecase/workflow.ts';
 import type { IntendedWrite, WriteEffects } from '../workflow/write-effects.ts';
 import { answerResource, type AnswerOptions } from './answer.ts';
 import type { RequestRecord } from './record.ts';
@@ -71,7 +71,7 @@ async function lookUp(
   type: string,
   id: string,
 ): Promise<VersionedResource> {
-  const [stored] = await Promise.all([options.upstream.lookUp(tenant, type, id), record.lookUp(type, id)]);
+  const [stored] = await Promise.all([options.upstream(tenant).store.read(type, id), record.lookUp(type, id)]);
   // The permit names this id, so that the caller may know that it is not there.
   if (stored === undefined) throw new GatewayError('not_found', 'the resource is not there', { reason: 'not_at_custodian' });
   if (stored.resource['resourceType'] !== type || stored.resource['id'] !== id) {
@@ -108,11 +108,12 @@ async function send(
   version: string,
   options: WriteOptions,
 ): Promise<VersionedResource | 'changed-meanwhile'> {
-  const { effects, upstream } = options;
+  const { effects } = options;
+  const { store } = options.upstream(write.tenant);
   await effects.intend(write);
-  let result: Awaited<ReturnType<typeof upstream.put>>;
+  let result: WriteResult;
   try {
-    result = await upstream.put(write.tenant, resource, version);
+    result = await store.put(resource, version);
   } catch (error) {
     // Nobody knows whether it was written: the job looks, and the caller is told that it failed.
     await effects.unknown(write).catch((second: unknown) => {
@@ -146,7 +147,7 @@ async function answerStored(
 ): Promise<Reply> {
   const reviewed = await reviewAnswer(permitted, record, stored.resource, options);
   const headers = new Map(reviewed === stored.resource ? [['etag', printETag(stored.version)]] : []);
-  return answerResource(permitted, record, reviewed, headers, options.upstream);
+  return answerResource(permitted, record, reviewed, headers, options.upstream(permitted.authenticated.addressed.tenant));
 }
 
 function withVersion(resource: JsonObject, version: string): JsonObject {

@@ -28,6 +28,8 @@ export interface WorkflowOptions {
   readonly ledger: GrantLedger;
   readonly registry: UseCaseRegistry;
   readonly tenants: TenantDirectory;
+  /** What `parseSettings` gave, when it was called before anything was opened. */
+  readonly settings?: ParsedSettings;
   readonly connect: (tenant: Tenant) => Connections;
   readonly audit: AuditSink;
   readonly clock: Clock;
@@ -52,14 +54,11 @@ export interface Workflow {
   start(worker: Worker): Promise<void>;
 }
 
-/**
- * Parses every tenant's settings and binds the use cases to what they may reach.
- * @throws Error with every fault: a tenant that names an unknown use case, or settings that the use case refuses.
- */
+/** Binds the use cases to what they may reach. @throws what `parseSettings` throws */
 export function createWorkflow(options: WorkflowOptions): Workflow {
   const { database, ledger, registry, tenants, clock } = options;
   const logger = options.logger.child({ module: 'workflow' });
-  const configs = parseConfigs(tenants, registry);
+  const configs = options.settings ?? parseSettings(tenants, registry);
   const bound = new Map<string, Services>();
   let worker: Worker | undefined;
 
@@ -165,7 +164,14 @@ export function createWorkflow(options: WorkflowOptions): Workflow {
   }
 }
 
-function parseConfigs(tenants: TenantDirectory, registry: UseCaseRegistry): ReadonlyMap<string, ReadonlyMap<string, unknown>> {
+/** By tenant and use case: the settings as the use case parsed them. */
+export type ParsedSettings = ReadonlyMap<string, ReadonlyMap<string, unknown>>;
+
+/**
+ * Parses every tenant's settings for its use cases.
+ * @throws Error with every fault: a tenant that names an unknown use case, or settings that the use case refuses
+ */
+export function parseSettings(tenants: TenantDirectory, registry: UseCaseRegistry): ParsedSettings {
   const faults: string[] = [];
   const configs = new Map<string, Map<string, unknown>>();
   for (const tenant of tenants.all) {
