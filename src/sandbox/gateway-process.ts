@@ -39,6 +39,8 @@ export interface GatewayProcessOptions {
   readonly logFile: string;
   /** How far the sandbox's clock is from the machine's, when a process starts. */
   readonly clockOffsetMs: () => number;
+  /** Told when the process ends without having been asked to. */
+  readonly onLost?: (why: string) => void;
   /** The environment to derive the child's from; its `SLUIS_…` variables are left out, they would override the sandbox's configuration. */
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
@@ -64,6 +66,8 @@ interface Running {
   readonly exited: Promise<void>;
   readonly ready: Promise<void>;
   frozen: boolean;
+  /** Its end is no surprise: it was told to, or has not become ready. */
+  ending: boolean;
   readonly waiting: Map<number, PromiseWithResolvers<unknown>>;
 }
 
@@ -116,7 +120,7 @@ export function createGatewayProcess(options: GatewayProcessOptions): GatewayPro
     const exited = Promise.withResolvers<undefined>();
     const ready = Promise.withResolvers<undefined>();
     const waiting = new Map<number, PromiseWithResolvers<unknown>>();
-    const launched: Running = { child, exited: exited.promise, ready: ready.promise, frozen: false, waiting };
+    const launched: Running = { child, exited: exited.promise, ready: ready.promise, frozen: false, ending: true, waiting };
     const endWithUs = (): void => void child.kill('SIGKILL');
     process.once('exit', endWithUs);
     const over = (why: string): void => {
@@ -126,6 +130,7 @@ export function createGatewayProcess(options: GatewayProcessOptions): GatewayPro
       ready.reject(error);
       for (const answer of waiting.values()) answer.reject(error);
       exited.resolve(undefined);
+      if (!launched.ending) options.onLost?.(why);
     };
     child.on('message', (received) => {
       const parsed = message.safeParse(received);
@@ -133,6 +138,7 @@ export function createGatewayProcess(options: GatewayProcessOptions): GatewayPro
       const { data } = parsed;
       switch (data.type) {
         case 'ready':
+          launched.ending = false;
           ready.resolve(undefined);
           return;
         case 'done':
@@ -168,6 +174,7 @@ export function createGatewayProcess(options: GatewayProcessOptions): GatewayPro
   const kill = async (): Promise<void> => {
     const target = running;
     if (target === undefined) return;
+    target.ending = true;
     target.child.kill('SIGKILL');
     await target.exited;
   };
@@ -175,6 +182,7 @@ export function createGatewayProcess(options: GatewayProcessOptions): GatewayPro
   const stop = async (): Promise<void> => {
     const target = running;
     if (target === undefined) return;
+    target.ending = true;
     target.child.kill('SIGTERM');
     // A frozen process hears the signal once it goes on.
     target.child.kill('SIGCONT');

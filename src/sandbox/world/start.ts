@@ -46,7 +46,13 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     }
     await writeFile(configFile, gatewayConfig(ports, parts));
 
-    const gateway = createGatewayProcess({ configFile, logFile, clockOffsetMs: clock.offsetMs, environment });
+    const gateway = createGatewayProcess({
+      configFile,
+      logFile,
+      clockOffsetMs: clock.offsetMs,
+      environment,
+      onLost: (why) => console.error(`sandbox: ${why}; its log is ${logFile}`),
+    });
     closers.push(() => gateway.close());
     await gateway.start();
     const organizations: RunningOrganization[] = [];
