@@ -45,6 +45,8 @@ export async function startListeners(gateway: Gateway, config: Config, clock: Cl
     logger,
     probes: createProbes(gateway),
     draining: () => draining,
+    // An EHR that is built against the sandbox must be able to trust the description to the letter.
+    validateResponses: config.mode === 'development',
   });
   const internal = await openListener({ ...config.internal, onRequest: app });
   const open = await openPublicListener({

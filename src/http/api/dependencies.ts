@@ -34,7 +34,7 @@ export interface ApiDependencies {
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Judge our own answers by the description too and fail on a wrong one: for tests. */
+  /** Judge our own answers by the description too and fail on a wrong one: in development. */
   readonly validateResponses?: boolean;
 }
 
