@@ -38,7 +38,6 @@ const homes = {
   'swagger-ui-dist': ['http'],
   undici: ['outbound', 'upstream', 'nuts'],
   axios: ['outbound', 'nuts'],
-  'fhir-kit-client': ['outbound', 'upstream'],
   kysely: ['store', 'outbox', 'grant', 'audit'],
   pg: ['store'],
   'prom-client': ['metrics'],

@@ -76,7 +76,7 @@ export function hasValidValues(parameter: Parameter, version: FhirVersion, type:
 const DATE =
   /^[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+ -][0-9]{2}:[0-9]{2})?)?)?)?$/;
 const NUMBER = /^[+-]?[0-9]{1,32}(?:\.[0-9]{1,32})?(?:[eE][+-]?[0-9]{1,4})?$/;
-const ABSOLUTE = /^(?:https?:\/\/|urn:)[!-~]+$/;
+const ABSOLUTE = /^(?:https?:\/\/|urn:|did:)[!-~]+$/;
 
 // Bare id, `Type/id`, either with a version, an absolute URL (which a policy has to permit). An id has no comma (attack case Q4).
 function isReferenceValue(value: string): boolean {

@@ -81,6 +81,8 @@ export function openParentChannel(): ParentChannel | undefined {
     }
   };
   process.on('message', (received) => void answer(received));
+  // A parent that was killed cannot end us: without it nobody would, and the ports would stay taken.
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
   return {
     begin: () => beginning,
     serve: (handler) => {

@@ -327,3 +327,18 @@ describe('parameters', () => {
     expect(JSON.stringify(refused(() => parse('GET /Task?%3Cscript%3E=x')).options)).not.toContain('script');
   });
 });
+
+describe('a party named in a search', () => {
+  it.each(['did:nuts:B8PUHs2AUHbFF1xLLK4eZjgErEcMXHxs68FteY7NDtCY', 'Organization/1', '1'])(
+    'is a value like any other, for the policy to judge: owner=%s',
+    (owner) => {
+      const interaction = parseInteraction({
+        method: 'GET',
+        segments: ['Task'],
+        query: [{ name: 'owner', value: owner }],
+        version: 'STU3',
+      });
+      expect(interaction.kind).toBe('search-type');
+    },
+  );
+});
