@@ -30,7 +30,25 @@ export function privateTask(task: JsonObject): JsonObject {
 
 /** Whether a Task may be shown as it is. */
 export function isPrivate(task: JsonObject): boolean {
-  return canonical(privateTask(task)) === canonical(task);
+  return isUntouched(task) || canonical(privateTask(task)) === canonical(task);
+}
+
+/** Whether `privateTask` would find nothing to take away: said at a glance, as most Tasks are our own and each read asks. */
+function isUntouched(task: JsonObject): boolean {
+  if (PERSONAL.some((name) => name in task)) return false;
+  if (task['for'] !== undefined && privateFor(task) !== task['for']) return false;
+  const inputs = task['input'];
+  return inputs === undefined || (isList(inputs) && inputs.every(isPlainInput));
+}
+
+const INPUT_MEMBERS: ReadonlySet<string> = new Set(['id', 'type', 'valueReference']);
+
+function isPlainInput(input: JsonValue): boolean {
+  if (!isJsonObject(input)) return false;
+  for (const name in input) if (!INPUT_MEMBERS.has(name)) return false;
+  const reference = input['valueReference'];
+  if (reference === undefined) return true;
+  return isJsonObject(reference) && !('display' in reference || 'identifier' in reference || 'extension' in reference);
 }
 
 function privateFor(task: JsonObject): JsonObject {

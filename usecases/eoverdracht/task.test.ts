@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { ANONYMOUS_FOR, alternativeDateOutput, buildTask, changeTask, compositionReference, readTask } from './task.ts';
-import { object, objects } from './json.ts';
+import { canonical, object, objects } from './json.ts';
 import { parseConfig } from './config.ts';
 import { isPrivate, privateTask } from './task-privacy.ts';
 
@@ -123,5 +123,24 @@ describe('the Task of an offer', () => {
       fc.jsonValue() as fc.Arbitrary<never>,
     );
     fc.assert(fc.property(anything, (resource) => expect(privateTask(privateTask(resource))).toEqual(privateTask(resource))));
+  });
+
+  it('is shown as it is exactly when nothing would be taken away', () => {
+    const leaf = fc.constantFrom('', 'x', ANONYMOUS_FOR, null, [], {});
+    const reference = fc.dictionary(fc.constantFrom('reference', 'display', 'identifier', 'extension'), leaf);
+    const input = fc.oneof(
+      leaf,
+      fc.dictionary(fc.constantFrom('id', 'type', 'valueReference', 'valueString', 'extension'), fc.oneof(leaf, reference)),
+    );
+    const anything = fc.dictionary(
+      fc.constantFrom('for', 'input', 'note', 'status', 'text', 'focus'),
+      fc.oneof(leaf, reference, fc.array(input), input),
+    );
+    fc.assert(
+      fc.property(anything as fc.Arbitrary<never>, (resource) =>
+        expect(isPrivate(resource)).toBe(canonical(privateTask(resource)) === canonical(resource)),
+      ),
+      { numRuns: 1_000 },
+    );
   });
 });
