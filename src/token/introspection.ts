@@ -1,4 +1,4 @@
-import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
@@ -53,15 +53,16 @@ interface Remembered {
 export function createIntrospection(options: IntrospectionOptions): Introspection {
   const { node, clock, metrics } = options;
   // Whoever reads the memory of this process, or a dump, finds no tokens and cannot test for one (attack case T26).
-  const secret = randomBytes(32);
+  const secret = randomBytes(32).toString('base64');
   const active = new LRUCache<string, Remembered>({ max: options.maxTokens ?? 20_000 });
   const inactive = new Map<string, LRUCache<string, number>>();
   const inFlight = new Map<string, Promise<IntrospectedToken>>();
 
   function keyOf(tenant: Tenant, token: string): string {
-    // Lengths first, so that no two triples are the same text (attack case TN6).
-    const scope = `${tenant.id.length}:${tenant.id}${tenant.node.url.length}:${tenant.node.url}`;
-    return createHmac('sha256', secret).update(scope).update(token).digest('base64');
+    // Lengths first, so that no two triples are the same text (attack case TN6). The key is only ever compared here, and the secret has one
+    // length, so that a hash over all of it is as good as an HMAC, at a fifth of its price: this is paid on every request.
+    const { id, node: at } = tenant;
+    return hash('sha256', `${secret}${id.length}:${id}${at.url.length}:${at.url}${token}`, 'base64');
   }
 
   function isKnownInactive(tenant: Tenant, key: string, nowMs: number): boolean {
@@ -97,7 +98,7 @@ export function createIntrospection(options: IntrospectionOptions): Introspectio
       throw inactiveToken();
     }
     metrics.introspections.inc({ tenant: tenant.id, result: 'active' });
-    const tokenHash = createHash('sha256').update(token).digest('hex').slice(0, 32);
+    const tokenHash = hash('sha256', token, 'hex').slice(0, 32);
     const result = Object.freeze({ facts: introspected.facts, tokenHash });
     rememberActive(tenant, key, result, askedMs);
     return result;
