@@ -284,7 +284,8 @@ function readWhole(body: Readable, maxBytes: number): Promise<Buffer> {
       reject(brokeOff(cause));
     });
     body.on('close', () => {
-      reject(brokeOff());
+      // An error has a stack: none is made for the close that follows a good end.
+      if (!body.readableEnded) reject(brokeOff());
     });
   });
 }
