@@ -51,8 +51,8 @@ function hasTest(file: string, title: string): boolean {
 
 /** The numbers that a title claims for itself: `(check 7)`, `(checks 11, 12)`. */
 function claimed(title: string): readonly number[] | undefined {
-  const claim = /\(checks? ([\d, ]+)\)/.exec(title)?.[1];
-  return claim?.split(',').map(Number);
+  const claims = [...title.matchAll(/\(checks? ([\d, ]+)\)/g)].flatMap(([, numbers = '']) => numbers.split(',').map(Number));
+  return claims.length === 0 ? undefined : claims;
 }
 
 describe('the list of the 100 statements', () => {

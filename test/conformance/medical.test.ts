@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Sandbox } from '../../src/sandbox/control/sandbox.ts';
 import { DOSSIER } from '../../src/sandbox/dossier/index.ts';
-import { at, listAt } from '../../src/sandbox/scenario/step.ts';
-import { control, startDemoSandbox } from '../e2e/support.ts';
+import { at, listAt, textAt } from '../../src/sandbox/scenario/step.ts';
+import { control, request, startDemoSandbox, tenantIn } from '../e2e/support.ts';
 import { command, issuedFor, NURSE, offer, OOST, send, tokenFor, transferWhen, WEST, type Answer, type Offered } from './wire.ts';
 
 // Part D of the statements: medical data at the hospital's gate, from the offer to the end.
@@ -178,5 +178,20 @@ describe('while it is in progress', () => {
     } finally {
       await control(sandbox, 'DELETE', '/faults');
     }
+  });
+});
+
+describe('a revocation that was done already', () => {
+  it('is done: the transfer ends and settles all the same (check 97)', async () => {
+    const other = (await offer(sandbox, [WEST])).get(WEST)!;
+    const { node } = tenantIn(sandbox, OOST);
+    for (const each of await issuedFor(sandbox, WEST, other.notice)) {
+      const id = encodeURIComponent(textAt(each, 'id'));
+      expect((await request('DELETE', `${node}/internal/vcr/v2/issuer/vc/${id}`)).status).toBe(200);
+      expect((await request('DELETE', `${node}/internal/vcr/v2/issuer/vc/${id}`)).status).toBe(409);
+    }
+    await command(sandbox, OOST, `/eoverdracht/transfers/${other.id}/cancellation`, {});
+    const ended = await transferWhen(sandbox, other.id, (each) => at(each, 'settled') === true);
+    expect(at(ended, 'status')).toBe('cancelled');
   });
 });
