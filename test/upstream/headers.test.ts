@@ -1,0 +1,69 @@
+import { describe, expect, it } from '@jest/globals';
+import { answerHeaders, publicHeaders, upstreamHeaders } from '../../src/upstream/headers.ts';
+
+const bases = { upstream: 'http://internal/fhir', public: 'https://gate.example/oost/fhir' };
+
+describe('headers', () => {
+  it('go upstream when they are on the list only', () => {
+    const sent = upstreamHeaders({
+      accept: 'a',
+      'if-match': 'W/"1"',
+      authorization: 'Bearer x',
+      cookie: 'c',
+      'x-forwarded-for': '1',
+      dpop: 'd',
+      host: 'h',
+    });
+    expect(sent).toEqual({ accept: 'a', 'if-match': 'W/"1"' });
+  });
+
+  it('come back when they are on the list only (X23), locations in our words', () => {
+    const headers = answerHeaders(
+      {
+        'content-type': 'application/fhir+json',
+        'content-length': '2',
+        etag: 'W/"1"',
+        'last-modified': 'x',
+        location: 'http://internal/fhir/Task/1',
+        'content-location': 'http://elsewhere/Task/1',
+        'set-cookie': ['a=b'],
+        server: 'S',
+        'x-powered-by': 'P',
+        'access-control-allow-origin': '*',
+        link: '<http://internal>',
+      },
+      bases,
+    );
+    expect(Object.fromEntries(headers)).toEqual({
+      'content-type': 'application/fhir+json',
+      'content-length': '2',
+      etag: 'W/"1"',
+      'last-modified': 'x',
+      location: 'https://gate.example/oost/fhir/Task/1',
+    });
+  });
+
+  it.each([{ 'content-encoding': 'gzip' }, { 'content-type': ['a', 'b'] }, { etag: ['a', 'b'] }])(
+    'that can be read in two ways fail: %j',
+    (raw) => {
+      expect(() => answerHeaders(raw, bases)).toThrow(expect.objectContaining({ code: 'upstream_failed' }));
+    },
+  );
+
+  it('leave with the security ones, and without a length where the body changed', () => {
+    const headers = new Map([
+      ['content-type', 'application/pdf'],
+      ['content-length', '2'],
+    ]);
+    expect(Object.fromEntries(publicHeaders(headers, { changed: false, binary: true }))).toEqual({
+      'content-type': 'application/pdf',
+      'content-length': '2',
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'content-disposition': 'attachment',
+    });
+    const changed = publicHeaders(headers, { changed: true, binary: false });
+    expect(changed.has('content-length')).toBe(false);
+    expect(changed.has('content-disposition')).toBe(false);
+  });
+});
