@@ -79,8 +79,7 @@ export async function startGateway(options: GatewayOptions): Promise<Child> {
     }),
   );
   const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^SLUIS_|^DATABASE_URL$/.test(name)));
-  const profile =
-    options.profileDirectory === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileDirectory}`];
+  const profile = options.profileDirectory === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileDirectory}`];
   const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
   const child = spawnNode([...profile, main], { ...environment, SLUIS_CONFIG: file });
   try {
@@ -118,8 +117,7 @@ export async function startGateway(options: GatewayOptions): Promise<Child> {
 }
 
 type GatewayMessage =
-  | { readonly type: 'ready'; readonly public: string; readonly internal: string }
-  | { readonly type: 'done'; readonly id: number };
+  { readonly type: 'ready'; readonly public: string; readonly internal: string } | { readonly type: 'done'; readonly id: number };
 
 function isGatewayReady(message: GatewayMessage): message is Extract<GatewayMessage, { type: 'ready' }> {
   return message.type === 'ready';

@@ -14,27 +14,35 @@ async function run(round: RunRound): Promise<RoundResult> {
   const endMs = startedMs + round.durationMs;
   const latencies: number[] = [];
   let failures = 0;
-  let sent = 0;
 
-  /** When the next request is due; undefined when the round is over. */
-  const nextDueMs = (): number | undefined => {
+  // With a rate, a ticker says when the next requests are due, some at a time; who waits for none under way takes them in their order.
+  const due: number[] = [];
+  const idle: ((dueMs: number | undefined) => void)[] = [];
+  let sent = 0;
+  const { perSecond } = round;
+  const ticker =
+    perSecond === undefined
+      ? undefined
+      : setInterval(() => {
+          const now = performance.now();
+          for (; sent < ((now - startedMs) * perSecond) / 1000 && now < endMs; sent += 1) due.push(now);
+          while (idle.length > 0 && due.length > 0) idle.shift()?.(due.shift());
+          if (now >= endMs) for (const each of idle.splice(0)) each(undefined);
+        }, 1);
+
+  /** When the next request was due; undefined when the round is over. */
+  const next = (): number | undefined | Promise<number | undefined> => {
     const now = performance.now();
     if (now >= endMs) return undefined;
-    if (round.perSecond === undefined) return now;
-    const due = startedMs + (sent * 1000) / round.perSecond;
-    sent += 1;
-    return due >= endMs ? undefined : due;
+    if (ticker === undefined) return now;
+    return due.shift() ?? new Promise((resolve) => idle.push(resolve));
   };
 
   const lane = async (): Promise<void> => {
     let connection: Connection | undefined;
     for (;;) {
-      const dueMs = nextDueMs();
+      const dueMs = await next();
       if (dueMs === undefined) break;
-      const waitMs = dueMs - performance.now();
-      // A timer is whole milliseconds: what is left of one is waited for turn by turn.
-      if (waitMs > 1) await new Promise((resolve) => setTimeout(resolve, Math.floor(waitMs)));
-      while (performance.now() < dueMs) await new Promise(setImmediate);
       try {
         connection ??= await open(round);
         const answer = await connection.ask();
@@ -54,6 +62,7 @@ async function run(round: RunRound): Promise<RoundResult> {
   };
 
   await Promise.all(Array.from({ length: round.connections }, lane));
+  clearInterval(ticker);
   latencies.sort((one, other) => one - other);
   const at = (share: number): number => Math.round(latencies[Math.floor(latencies.length * share)] ?? 0);
   const elapsedMs = Math.round(performance.now() - startedMs);
