@@ -124,7 +124,7 @@ function issueBody(
   expiresAt: Date,
 ): JsonObject {
   return {
-    '@context': ['https://nuts.nl/credentials/v1'],
+    // No `@context`: v5 takes one text, the nodes' own choice (W3C and Nuts) is the right one, and both generations make it.
     type: AUTHORIZATION_CREDENTIAL,
     issuer: did,
     // Whole seconds: nodes print no others.
