@@ -47,7 +47,8 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       const fault = tokenFault(facts, tenant, nowMs, maxLifeSeconds);
       if (fault !== undefined) throw new GatewayError('token_invalid', fault);
       const { genuine, dropped } = filterCredentials(facts, tenant.identity.did, nowMs);
-      const purposes = Object.freeze([facts.purpose]);
+      // Without a purpose no role is selected, which is a denial (eoverdracht.md §10, 6).
+      const purposes = Object.freeze(facts.purpose === '' ? [] : [facts.purpose]);
       const subject: Subject = {
         organization: Object.freeze({ id: facts.requester }),
         scopes: purposes,
@@ -65,7 +66,6 @@ export function tokenFault(facts: TokenFacts, tenant: Tenant, nowMs: number, max
   // A string and the same: no list, no other case, no slash at its end.
   if (tenant.identity.did === '' || facts.issuer !== tenant.identity.did) return 'token is of another issuer';
   if (!isForUs(facts.audience, tenant)) return 'token is for another audience';
-  if (facts.purpose === '') return 'token is for nothing';
   const { issuedAt, expiresAt } = facts;
   // Written so that NaN fails.
   if (!(expiresAt * 1000 > nowMs)) return 'token has expired';

@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import { createClock } from '../../src/clock.ts';
 import { parseConfig } from '../../src/config.ts';
 import { createMetrics } from '../../src/metrics.ts';
+import { createDecisionPoint } from '../../src/pdp/decide.ts';
 import { createAuthenticator, type AuthenticatedCaller } from '../../src/token/authenticate.ts';
 import { createIntrospection } from '../../src/token/introspection.ts';
+import { createRegistry } from '../../src/usecase/registry.ts';
+import eoverdracht from '../../usecases/eoverdracht/index.ts';
 
 // What the node says about a token, and what of it counts: cases that no honest node would make a token for.
 
@@ -54,6 +57,23 @@ async function counted(change: object): Promise<readonly string[]> {
 }
 
 describe('a token that the node calls active', () => {
+  it('without a service is for no use case, which is a denial (check 6)', async () => {
+    const { purposes } = await caller({ service: undefined });
+    expect(purposes).toEqual([]);
+    const decisions = createDecisionPoint({
+      registry: createRegistry([eoverdracht]),
+      settings: { serves: () => true, configOf: () => undefined },
+      sources: {
+        matching: () => Promise.resolve([]),
+        byCredential: () => Promise.resolve(undefined),
+        read: () => Promise.resolve(undefined),
+        record: () => Promise.resolve(undefined),
+      },
+    });
+    expect(decisions.select(tenant!, purposes)).toMatchObject({ effect: 'deny', reason: { code: 'purpose_unknown' } });
+    expect(decisions.select(tenant!, ['eOverdracht-sender'])).toMatchObject({ role: { id: 'sender' } });
+  });
+
   it('is taken when it is of this tenant', async () => {
     const { subject, purposes } = await caller({});
     expect([subject.organization.id, purposes, subject.credentials.map(({ id }) => id)]).toEqual([
