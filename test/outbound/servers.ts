@@ -102,7 +102,6 @@ export function tenantOf(
       version: 'STU3',
       login: { kind: 'none' },
       tls: {},
-      document: 'upstream',
       timeoutMs: 500,
       ...changes.fhir,
     },
