@@ -15,6 +15,8 @@ export interface TenantAddresses {
 export interface TenantDefinition {
   readonly fhirVersion: FhirVersion;
   readonly resources: readonly Resource[];
+  /** A FHIR server that runs elsewhere and has been loaded, for tests against real ones; the simulated one is there, and unused. */
+  readonly fhirUrl?: string;
   /** Settings of each use case, as they stand in `sluis.yaml`. */
   readonly useCases: Readonly<Record<string, unknown>>;
   /** Compound services of its DID document: name to endpoints; `oauth` is added. */

@@ -95,14 +95,15 @@ async function startOrganization(organization: OrganizationDefinition, around: S
 
   const fhirFaults = createObservedFaults();
   const receiverFaults = createObservedFaults();
-  const fhir = await startSimulatedFhirServer({
+  const simulated = await startSimulatedFhirServer({
     name,
     version: definition.fhirVersion,
     clock,
     resources: definition.resources,
     faults: fhirFaults,
   });
-  closers.push(() => fhir.close());
+  closers.push(() => simulated.close());
+  const fhir = definition.fhirUrl === undefined ? simulated : { ...simulated, url: definition.fhirUrl };
   const relay = await startRelay({ target: publicUrl, faults: receiverFaults });
   closers.push(() => relay.close());
   for (const [service, endpoints] of Object.entries(
