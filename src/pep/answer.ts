@@ -95,11 +95,23 @@ async function answerReviewed(
   insistOnJson(answer);
   const bytes = await readWhole(answer.body, options.maxReviewBytes);
   const body = parseAnswer(bytes);
+  if (isOfNothing(permitted, body)) {
+    throw new GatewayError('not_found', 'the FHIR server answered with an empty document', { reason: 'not_at_custodian' });
+  }
   const reviewed = await reviewAnswer(permitted, record, body, options);
   // What no review changed leaves as it came: it was found to be readable in one way only.
   if (reviewed === body) return answerBytes(permitted, record, bytes, answer.headers, upstream);
   // The tag stays with the content that it was given for (attack case X24).
   return answerResource(permitted, record, reviewed, NO_HEADERS, upstream);
+}
+
+/** Some servers answer `$document` of what does not exist with 200 and a document without entries (real-servers.md §0.4). */
+function isOfNothing({ authenticated: { interaction } }: Permitted, body: JsonObject): boolean {
+  if (interaction.kind !== 'operation-instance' || interaction.operation !== '$document') return false;
+  const { resourceType, type, entry } = body;
+  return (
+    resourceType === 'Bundle' && type === 'document' && (entry === undefined || (Array.isArray(entry) && entry.length === 0))
+  );
 }
 
 const NO_HEADERS: ReadonlyMap<string, string> = new Map();

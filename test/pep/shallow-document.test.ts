@@ -1,0 +1,51 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createClock } from '../../src/clock.ts';
+import { startSandbox, type Sandbox } from '../../src/sandbox/control/sandbox.ts';
+import { DOSSIER, loadDossier } from '../../src/sandbox/dossier/index.ts';
+import { startSimulatedFhirServer, type SimulatedFhirServer } from '../../src/sandbox/fhir/server.ts';
+import { at, listAt } from '../../src/sandbox/scenario/step.ts';
+import { demoWorld } from '../../src/sandbox/world/demo.ts';
+import { NURSE, OOST, send, tokenFor, WEST } from '../conformance/wire.ts';
+
+// A custodian whose server does not follow nested sections in `$document`, and has an empty one of what does not exist (real-servers.md §1.1).
+
+const ABSENT = 'Composition/00000000-0000-4000-8000-000000000000';
+
+let server: SimulatedFhirServer;
+let sandbox: Sandbox;
+
+beforeAll(async () => {
+  server = await startSimulatedFhirServer({
+    name: 'shallow',
+    version: 'STU3',
+    clock: createClock(),
+    resources: loadDossier(OOST),
+    document: 'shallow',
+  });
+  const organizations = demoWorld.organizations.map((each) =>
+    each.id === OOST && each.tenant !== undefined ? { ...each, tenant: { ...each.tenant, fhirUrl: server.url } } : each,
+  );
+  sandbox = await startSandbox({ definition: { name: 'shallow', organizations }, ports: 'auto', environment: process.env });
+}, 60_000);
+
+afterAll(async () => {
+  await sandbox.close();
+  await server.close();
+});
+
+async function documentOf(composition: string): Promise<readonly unknown[]> {
+  const grants = [{ path: `/${composition}`, operations: ['read', 'document'], userContext: true }];
+  const token = await tokenFor(sandbox, WEST, { user: NURSE, grants });
+  const { status, json } = await send(sandbox, 'GET', `/${OOST}/fhir/${composition}/$document`, { token });
+  return status === 200 ? [200, listAt(json, 'entry').length] : [status, at(json, 'issue', 0, 'details', 'text')];
+}
+
+describe('$document of a server that answers too little', () => {
+  it('of a granted Composition that does not exist is not found, as its read is', async () => {
+    expect(await documentOf(ABSENT)).toEqual([404, 'not_found']);
+  });
+
+  it('of one that exists is what is granted of it', async () => {
+    expect(await documentOf(DOSSIER.nursingHandoff)).toEqual([200, 1]);
+  });
+});
