@@ -27,8 +27,9 @@ const LOWER_U = 0x75;
  * not found in `/fhir2`. The base has characters that JSON knows in strings only, so a find is inside a string.
  */
 export function createRewriter(bases: Bases): Rewriter {
-  const plain = createPass(Buffer.from(bases.upstream), Buffer.from(bases.public));
-  const encoded = createPass(Buffer.from(encodeURIComponent(bases.upstream)), Buffer.from(encodeURIComponent(bases.public)));
+  const forms = formsOf(bases);
+  const plain = createPass(forms.plain);
+  const encoded = createPass(forms.encoded);
   return {
     push: (chunk) => encoded.push(plain.push(chunk)),
     end: () => {
@@ -37,6 +38,27 @@ export function createRewriter(bases: Bases): Rewriter {
       return rest.length === 0 ? last : Buffer.concat([last, rest]);
     },
   };
+}
+
+interface Form {
+  readonly needle: Buffer;
+  readonly replacement: Buffer;
+}
+
+// A tenant's bases are one object for its life; each request has a rewriter.
+const KNOWN_FORMS = new WeakMap<Bases, { readonly plain: Form; readonly encoded: Form }>();
+
+function formsOf(bases: Bases): { readonly plain: Form; readonly encoded: Form } {
+  let forms = KNOWN_FORMS.get(bases);
+  if (forms === undefined) {
+    const form = (from: string, to: string): Form => ({ needle: Buffer.from(from), replacement: Buffer.from(to) });
+    forms = {
+      plain: form(bases.upstream, bases.public),
+      encoded: form(encodeURIComponent(bases.upstream), encodeURIComponent(bases.public)),
+    };
+    KNOWN_FORMS.set(bases, forms);
+  }
+  return forms;
 }
 
 /** `createRewriter` as a stream. */
@@ -78,15 +100,13 @@ function startsBelow(value: string, base: string): boolean {
   return next === '' || next === '/' || next === '?';
 }
 
-function createPass(needle: Buffer, replacement: Buffer): Rewriter {
-  // An escaped character is six bytes; then one of whatever follows, to see that the base ends.
-  const longest = needle.length * 6 + 1;
+function createPass({ needle, replacement }: Form): Rewriter {
   let kept: Buffer = EMPTY;
 
   const run = (buffer: Buffer, final: boolean): Buffer => {
     // Escapes that can hide a base are rare (`\"` and `\n` are not): without them the search is native code.
     const escaped = buffer.includes('\\/') || buffer.includes('\\u00');
-    const tail = final ? buffer.length : tailStart(buffer, needle, longest);
+    const tail = final ? buffer.length : tailStart(buffer, needle);
     const finds = escaped ? findEscaped(buffer, tail, needle, final) : findPlain(buffer, tail, needle, final);
     // A find may reach into the tail; what is found is not looked at again.
     const end = Math.max(tail, finds.at(-1) ?? 0);
@@ -139,10 +159,13 @@ function findEscaped(buffer: Buffer, end: number, needle: Buffer, final: boolean
 }
 
 /** Where the part begins that may be the beginning of a find, or of an escape: it waits for the next chunk. */
-function tailStart(buffer: Buffer, needle: Buffer, longest: number): number {
+function tailStart(buffer: Buffer, needle: Buffer): number {
   const { length } = buffer;
+  // An escaped character is six bytes; then one of whatever follows, to see that the base ends.
+  const longest = needle.length * 6 + 1;
+  const isEscapeNear = buffer.lastIndexOf(BACKSLASH) >= length - longest;
   const first = needle[0];
-  for (let at = Math.max(0, length - longest); at < length; at += 1) {
+  for (let at = Math.max(0, length - (isEscapeNear ? longest : needle.length)); at < length; at += 1) {
     const byte = buffer[at];
     if (byte !== first && byte !== BACKSLASH) continue;
     if (byte === BACKSLASH && isEscaped(buffer, at)) continue;
