@@ -5,7 +5,12 @@ import { spawnSync } from 'node:child_process';
 interface Peer {
   readonly name: string;
   /** Any one of these groups of variables is enough. */
-  readonly needs: readonly (readonly string[])[];
+  readonly needs: readonly (readonly string[])[  {
+    name: 'the gateway before a FHIR server, STU3',
+    needs: [['FHIR_STU3_URL']],
+    program: 'test/interop/fhir/real-server.ts',
+  },
+];
   readonly program: string;
 }
 
