@@ -5,12 +5,7 @@ import { spawnSync } from 'node:child_process';
 interface Peer {
   readonly name: string;
   /** Any one of these groups of variables is enough. */
-  readonly needs: readonly (readonly string[])[  {
-    name: 'the gateway before a FHIR server, STU3',
-    needs: [['FHIR_STU3_URL']],
-    program: 'test/interop/fhir/real-server.ts',
-  },
-];
+  readonly needs: readonly (readonly string[])[];
   readonly program: string;
 }
 
@@ -19,6 +14,11 @@ const PEERS: readonly Peer[] = [
     name: 'Nuts node, generation v1',
     needs: [['NUTS_NODE_BIN'], ['NUTS_NODE_A_URL', 'NUTS_NODE_B_URL']],
     program: 'test/interop/nuts/real-node.ts',
+  },
+  {
+    name: 'the gateway before a FHIR server, STU3',
+    needs: [['FHIR_STU3_URL']],
+    program: 'test/interop/fhir/real-server.ts',
   },
 ];
 
