@@ -5,6 +5,7 @@ import { createLogger, type Logger } from './log.ts';
 import { composeGateway, type Gateway } from './main/gateway.ts';
 import { startListeners, type Listeners } from './main/listeners.ts';
 import { openParentChannel, type ParentChannel, type ParentRequest } from './main/parent-channel.ts';
+import { releaseStartupMemory } from './main/startup-memory.ts';
 import { createApiKey } from './store/api-keys.ts';
 
 // The gateway as a program: configuration, composition, signals. `npm start` runs it.
@@ -44,6 +45,7 @@ async function start(): Promise<{ readonly gateway: Gateway; readonly listeners:
     composed = await composeGateway(config, clock, logger);
     await composed.start();
     const opened = await startListeners(composed, config, clock, logger);
+    releaseStartupMemory();
     logger.info(
       {
         module: 'main',
