@@ -5,6 +5,7 @@ import { parseJsonObject, printJson, type JsonObject } from '../fhir/json.ts';
 import { FHIR_JSON, FORM } from '../fhir/media.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
 import type { Tenant } from '../tenant/tenant.ts';
+import { nameEntries } from '../upstream/bundle.ts';
 import type { Upstream, UpstreamAnswer, UpstreamRequest } from '../upstream/forward.ts';
 import { createRewriter, rewriteBody } from '../upstream/rewrite.ts';
 import type { RequestRecord } from './record.ts';
@@ -98,7 +99,7 @@ async function answerReviewed(
   if (isOfNothing(permitted, body)) {
     throw new GatewayError('not_found', 'the FHIR server answered with an empty document', { reason: 'not_at_custodian' });
   }
-  const reviewed = await reviewAnswer(permitted, record, body, options);
+  const reviewed = nameEntries(await reviewAnswer(permitted, record, body, options), upstream.bases);
   // What no review changed leaves as it came: it was found to be readable in one way only.
   if (reviewed === body) return answerBytes(permitted, record, bytes, answer.headers, upstream);
   // The tag stays with the content that it was given for (attack case X24).
