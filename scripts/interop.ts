@@ -16,6 +16,11 @@ const PEERS: readonly Peer[] = [
     program: 'test/interop/nuts/real-node.ts',
   },
   {
+    name: 'the whole gateway on Nuts nodes, generation v1',
+    needs: [['NUTS_NODE_BIN']],
+    program: 'test/interop/gateway/real-gateway.ts',
+  },
+  {
     name: 'the gateway before a FHIR server, STU3',
     needs: [['FHIR_STU3_URL']],
     program: 'test/interop/fhir/real-server.ts',

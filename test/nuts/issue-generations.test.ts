@@ -21,7 +21,11 @@ describe('what a node is asked to issue', () => {
     const server = await startServer(({ body }, response) => {
       const read = v5Body.safeParse(JSON.parse(body));
       if (!read.success) {
-        json(response, { title: 'Operation failed', status: 400, detail: 'Unmarshal type error: expected=string, got=array' }, 400);
+        json(
+          response,
+          { title: 'Operation failed', status: 400, detail: 'Unmarshal type error: expected=string, got=array' },
+          400,
+        );
         return;
       }
       json(response, {

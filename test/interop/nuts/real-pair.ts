@@ -12,12 +12,12 @@ import {
   issue,
   object,
   SENDER,
-  string,
   type Peer,
   type PeerPair,
 } from '../../contract/nuts/peer-pair.ts';
 import { createCertificates } from './certificates.ts';
 import { generationOf, startNode, takePorts, type NodeProcess } from './node-process.ts';
+import { addEndpoint, createDid, createVendor, seen } from './vendor.ts';
 
 export interface RealPair {
   readonly pair: PeerPair;
@@ -88,28 +88,6 @@ export async function pairOfUrls(a: Addresses, b: Addresses): Promise<RealPair> 
   const pair = await prepare(generation, { ...a, vendor: vendorA }, { ...b, vendor: vendorB });
   const noPrivateDelivery = 'the DIDs that were made for this run have no NutsComm address';
   return { pair: { ...pair, noPrivateDelivery }, close: () => Promise.resolve() };
-}
-
-async function createDid(base: string): Promise<string> {
-  const made = expectStatus(await call('POST', `${base}/internal/vdr/v1/did`, { json: {} }), 200);
-  return string(object(made.json)['id']);
-}
-
-async function addEndpoint(base: string, did: string, type: string, endpoint: string): Promise<void> {
-  const url = `${base}/internal/didman/v1/did/${did}/endpoint`;
-  expectStatus(await call('POST', url, { json: { type, endpoint } }), 200);
-}
-
-async function createVendor(base: string, host: string, grpcPort: number): Promise<string> {
-  const did = await createDid(base);
-  await addEndpoint(base, did, 'NutsComm', `grpc://${host}:${grpcPort}`);
-  return did;
-}
-
-async function seen(base: string, did: string): Promise<void> {
-  await eventually(async () => {
-    expectStatus(await call('GET', `${base}/internal/vdr/v1/did/${did}`), 200);
-  }, 30_000);
 }
 
 const ORGANIZATIONS = {
