@@ -1,4 +1,6 @@
 import { GatewayError } from '../errors.ts';
+import { printETag } from '../fhir/etag.ts';
+import { isId } from '../fhir/version.ts';
 import { rewriteHeader, type Bases } from './rewrite.ts';
 
 // What may go upstream besides what the gate sets itself (`host`, `accept-encoding`, its own login).
@@ -30,7 +32,8 @@ export function upstreamHeaders(headers: Readonly<Record<string, string>>): Reco
 }
 
 /**
- * What of an answer's headers is known further on: the list, and `Location` and `Content-Location` in our words or not at all.
+ * What of an answer's headers is known further on: the list, `ETag` also where only `Content-Location` names the version, and `Location` and
+ * `Content-Location` in our words or not at all.
  * @throws GatewayError `upstream_failed` for what says in two ways how to read the body
  */
 export function answerHeaders(raw: Readonly<Record<string, string | string[] | undefined>>, bases: Bases): Map<string, string> {
@@ -42,12 +45,20 @@ export function answerHeaders(raw: Readonly<Record<string, string | string[] | u
     if (typeof value === 'string') headers.set(name, value);
     else if (value !== undefined) throw unreadable(`has ${name} twice`);
   }
+  const version = headers.has('etag') ? undefined : versionIn(raw['content-location']);
+  if (version !== undefined) headers.set('etag', printETag(version));
   for (const name of LOCATIONS) {
     const value = raw[name];
     const rewritten = typeof value === 'string' ? rewriteHeader(value, bases) : undefined;
     if (rewritten !== undefined) headers.set(name, rewritten);
   }
   return headers;
+}
+
+/** The version that a `Content-Location` or `Location` ends with: some servers are set to send no `ETag`. */
+export function versionIn(location: string | string[] | undefined): string | undefined {
+  const version = typeof location === 'string' ? /\/_history\/([^/?#]+)$/.exec(location)?.[1] : undefined;
+  return version !== undefined && isId(version) ? version : undefined;
 }
 
 /**

@@ -7,6 +7,7 @@ import { discard } from '../outbound/pinned.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { FhirStore, VersionedResource, WriteResult } from '../usecase/workflow.ts';
 import { connectionError, type Connection, type UpstreamRequest } from './connection.ts';
+import { versionIn } from './headers.ts';
 
 const FHIR_JSON = 'application/fhir+json';
 // A hand-off's largest resource; decisions and workflows read single ones.
@@ -144,10 +145,8 @@ function versionOf(answer: Answer, resource: JsonObject | undefined): string | u
   const { etag } = answer.headers;
   const tag = typeof etag === 'string' ? parseETag(etag) : undefined;
   if (tag !== undefined) return tag;
-  for (const value of [answer.headers['content-location'], answer.headers['location']]) {
-    const version = typeof value === 'string' ? /\/_history\/([^/?#]+)$/.exec(value)?.[1] : undefined;
-    if (version !== undefined && isId(version)) return version;
-  }
+  const located = versionIn(answer.headers['content-location']) ?? versionIn(answer.headers['location']);
+  if (located !== undefined) return located;
   const meta = resource?.['meta'];
   const version = isJsonObject(meta) ? meta['versionId'] : undefined;
   return typeof version === 'string' && isId(version) ? version : undefined;

@@ -43,6 +43,20 @@ describe('headers', () => {
     });
   });
 
+  it('have a tag also where the server names the version in Content-Location only', () => {
+    const at = (path: string): unknown =>
+      answerHeaders({ 'content-location': `http://elsewhere/fhir/Task/${path}` }, bases).get('etag');
+    expect(at('1/_history/7')).toBe('W/"7"');
+    expect([at('1'), at('1/_history/'), at('1/_history/7?a=b'), at('1/_history/"7')]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    const both = answerHeaders({ etag: 'W/"8"', 'content-location': 'http://elsewhere/fhir/Task/1/_history/7' }, bases);
+    expect(both.get('etag')).toBe('W/"8"');
+  });
+
   it.each([{ 'content-encoding': 'gzip' }, { 'content-type': ['a', 'b'] }, { etag: ['a', 'b'] }])(
     'that can be read in two ways fail: %j',
     (raw) => {
