@@ -138,6 +138,7 @@ export function same(actual: unknown, expected: unknown): void {
 }
 
 function print(value: unknown): string {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value === undefined ? 'undefined' : JSON.stringify(value);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return value === undefined ? 'undefined' : JSON.stringify(value);
   return JSON.stringify(Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))));
 }
