@@ -8,9 +8,9 @@ import { handoffActs } from '../../../src/sandbox/scenario/handoff.ts';
 import { NOTE, offerActs, type Cast } from '../../../src/sandbox/scenario/offer.ts';
 import { play } from '../../../src/sandbox/scenario/play.ts';
 import { verifyAudit } from '../../../src/sandbox/scenario/verify.ts';
-import { eventually } from '../../contract/nuts/peer-pair.ts';
-import { aftermathActs, freshTokenActs, NEVER_ASKED, patiently, preludeActs, refusalActs, stoppedNodeActs } from './acts.ts';
+import { aftermathActs, NEVER_ASKED, patiently, preludeActs, refusalActs } from './acts.ts';
 import { NoPrivateDelivery } from './organizations.ts';
+import { withoutReceiversNode, withoutSendersNode } from './outages.ts';
 import { playerOf } from './players.ts';
 import { startRegion, type Region } from './region.ts';
 import { createReport, type Report } from './report.ts';
@@ -66,29 +66,11 @@ async function perform(region: Region, on: Report): Promise<void> {
   const asked = hospital.fhir.requests().filter(({ target }) => target.includes(NEVER_ASKED));
   check(on, "what was refused was never asked of the hospital's FHIR server", asked.length === 0, JSON.stringify(asked));
 
-  await withoutNode(region, cast, notes.text(NOTE.task.homeCare), on);
+  await withoutSendersNode(region, cast, notes.text(NOTE.task.homeCare), on);
+  await withoutReceiversNode(region, cast, on);
 
   const { intact, lines } = await verifyAudit(region.auditDirectory);
   check(on, 'the audit journal is intact', intact, lines.join('\n'));
-}
-
-async function withoutNode(region: Region, cast: Cast, task: string, on: Report): Promise<void> {
-  const hospital = region.member(HOSPITAL);
-  const { notes } = await play(freshTokenActs(cast, task), on);
-  const token = notes.text('fresh token');
-  await hospital.stop();
-  await play(stoppedNodeActs(region, cast, task, token), on);
-  await hospital.restart();
-  try {
-    await eventually(async () => {
-      const url = `${region.public}/${HOSPITAL}/fhir/Task/${task}`;
-      const { status } = await fetch(url, { headers: { authorization: `Bearer ${token}`, accept: 'application/fhir+json' } });
-      if (status !== 200) throw new Error(`the same request is answered with ${status}`);
-    }, 30_000);
-    on.pass('the node runs again, and the same token works: 200');
-  } catch (error) {
-    on.fail('the node runs again, and the same token works', error instanceof Error ? error.message : String(error));
-  }
 }
 
 function check(on: Report, what: string, holds: boolean, why: string): void {
