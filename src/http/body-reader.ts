@@ -5,36 +5,64 @@ import { GatewayError } from '../errors.ts';
 export interface BodyReader {
   /** @throws GatewayError `body_too_large`, `bad_request` when it breaks off */
   read(limitBytes: number, contentLength: number | undefined): Promise<Uint8Array>;
+  /** The rest will not come: whoever reads, or will read, is told. */
+  breakOff(): void;
   /** Whether it was read to its end, so that the connection can go on. */
   isRead(): boolean;
 }
 
 export function createBodyReader(request: IncomingMessage, response: ServerResponse): BodyReader {
   let whole = false;
-  return {
-    isRead: () => whole,
-    read: async (limitBytes, contentLength) => {
-      if (contentLength !== undefined && contentLength > limitBytes) throw tooLarge(limitBytes);
-      // RFC 9110 §10.1.1: only now is it known that the body is wanted.
-      if (request.headers.expect !== undefined) response.writeContinue();
+  let isBroken = false;
+  let stop: (() => void) | undefined;
+
+  // By events: leaving an iterator in the middle would destroy the request, and its connection before the answer.
+  function readAll(limitBytes: number): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
       const chunks: Uint8Array[] = [];
       let bytes = 0;
-      try {
-        for await (const chunk of request as AsyncIterable<Uint8Array>) {
-          bytes += chunk.byteLength;
-          if (bytes > limitBytes) throw tooLarge(limitBytes);
+      stop = () => {
+        request.pause();
+        reject(brokeOff());
+      };
+      request.on('data', (chunk: Uint8Array) => {
+        bytes += chunk.byteLength;
+        if (bytes <= limitBytes) {
           chunks.push(chunk);
+          return;
         }
-      } catch (cause) {
-        if (cause instanceof GatewayError) throw cause;
-        throw new GatewayError('bad_request', 'the body broke off', { cause, close: true });
-      }
-      whole = true;
-      return Buffer.concat(chunks, bytes);
+        request.pause();
+        reject(tooLarge(limitBytes));
+      });
+      request.once('end', () => {
+        whole = true;
+        resolve(Buffer.concat(chunks));
+      });
+      request.once('error', (cause) => reject(brokeOff(cause)));
+      request.once('close', () => reject(brokeOff()));
+    });
+  }
+
+  return {
+    isRead: () => whole,
+    breakOff: () => {
+      isBroken = true;
+      stop?.();
+    },
+    read: async (limitBytes, contentLength) => {
+      if (contentLength !== undefined && contentLength > limitBytes) throw tooLarge(limitBytes);
+      if (isBroken) throw brokeOff();
+      // RFC 9110 §10.1.1: only now is it known that the body is wanted.
+      if (request.headers.expect !== undefined) response.writeContinue();
+      return readAll(limitBytes);
     },
   };
 }
 
 function tooLarge(limitBytes: number): GatewayError {
   return new GatewayError('body_too_large', `the body is larger than ${limitBytes} bytes`, { close: true });
+}
+
+function brokeOff(cause?: unknown): GatewayError {
+  return new GatewayError('bad_request', 'the body broke off', { close: true, ...(cause === undefined ? {} : { cause }) });
 }

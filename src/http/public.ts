@@ -11,6 +11,7 @@ import type { Received, Seen } from '../pep/stages.ts';
 import { createBodyReader } from './body-reader.ts';
 import { createTrustedProxies } from './client-address.ts';
 import { judgeEdge } from './edge.ts';
+import { createPipelines } from './pipelines.ts';
 import { openListener, type Listener, type ParseError } from './server.ts';
 import { sendReply } from './send-reply.ts';
 
@@ -29,6 +30,7 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
   const { gate, metrics } = options;
   const logger = options.logger.child({ module: 'http' });
   const proxies = createTrustedProxies(options.trustedProxies);
+  const pipelines = createPipelines();
   let draining: () => boolean = () => false;
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -56,6 +58,7 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
   ): Promise<{ readonly reply: Reply; readonly unread: boolean }> {
     let received: Received;
     const body = createBodyReader(request, response);
+    pipelines.enter(request, response, () => body.breakOff());
     try {
       const edge = judgeEdge({
         method: request.method ?? '',
@@ -108,15 +111,16 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
     );
   }
 
-  /** An answer where node:http gives no response to write it with. Only as the first thing on its connection: else it would be taken for another's. */
-  async function answerRaw(
-    socket: Duplex & { readonly remoteAddress?: string; readonly bytesWritten?: number },
-    error: GatewayError,
-  ): Promise<void> {
+  /** An answer where node:http gives no response to write it with; in its turn, else it would be taken for another's. */
+  async function answerRaw(socket: Duplex & { readonly remoteAddress?: string }, error: GatewayError): Promise<void> {
     const seen: Seen = { correlationId: randomUUID(), startedMs: performance.now(), remoteAddress: socket.remoteAddress ?? '' };
+    if (!(await pipelines.giveUp(socket))) {
+      socket.destroy();
+      return;
+    }
     const reply = await gate.refuse(seen, error);
     note(seen, '', reply, { bytes: 0, complete: true });
-    if (!socket.writable || (socket.bytesWritten ?? 0) > 0) {
+    if (!socket.writable) {
       socket.destroy();
       return;
     }

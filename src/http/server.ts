@@ -40,6 +40,8 @@ export async function openListener(options: ServerOptions): Promise<Listener> {
     connectionsCheckingInterval: 1_000,
     keepAliveTimeout: 65_000,
     insecureHTTPParser: false,
+    // node:http would answer by itself, and nothing would be recorded: the edge refuses it.
+    requireHostHeader: false,
     noDelay: true,
     highWaterMark: 64 * 1024,
   });

@@ -38,6 +38,7 @@ function readTarget(target: string): ReturnType<typeof parseTarget> {
 }
 
 function isElsewhere(target: string): boolean {
+  if (target === '') return true;
   try {
     return parseTarget(target).segments[1] !== 'fhir';
   } catch {

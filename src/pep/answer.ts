@@ -9,7 +9,7 @@ import { nameEntries } from '../upstream/bundle.ts';
 import type { Upstream, UpstreamAnswer, UpstreamRequest } from '../upstream/forward.ts';
 import { createRewriter, rewriteBody } from '../upstream/rewrite.ts';
 import type { RequestRecord } from './record.ts';
-import { FIXED_HEADERS, type Reply } from './reply.ts';
+import { CALLER_GONE, FIXED_HEADERS, type Reply } from './reply.ts';
 import { reviewAnswer, type ReviewOptions } from './review.ts';
 import type { Permitted } from './stages.ts';
 
@@ -31,11 +31,12 @@ export async function answerRead(permitted: Permitted, record: RequestRecord, op
   const upstream = options.upstream(tenant);
   const request = upstreamRequest(permitted, gone.signal);
   const intent = record.intent();
-  const forwarding = upstream.forward(request);
+  const forwarding = upstream.forward(request).then(kept);
   let answer: UpstreamAnswer;
   try {
     [answer] = await Promise.all([forwarding, intent]);
   } catch (error) {
+    const isGone = gone.signal.aborted;
     gone.abort();
     forwarding.then(
       ({ body }) => discard(body),
@@ -43,7 +44,7 @@ export async function answerRead(permitted: Permitted, record: RequestRecord, op
     );
     // The intent may still be on its way to the disk: its outcome must come after it.
     await intent.catch(() => undefined);
-    throw error;
+    throw isGone ? callerGone(error) : error;
   }
   try {
     const found = judgeStatus(answer.status);
@@ -56,8 +57,19 @@ export async function answerRead(permitted: Permitted, record: RequestRecord, op
     return await answerStreamed(permitted, record, answer, json, upstream);
   } catch (error) {
     discard(answer.body);
-    throw error;
+    throw gone.signal.aborted ? callerGone(error) : error;
   }
+}
+
+/** Nobody is there to be answered; the record says so. */
+function callerGone(cause: unknown): GatewayError {
+  return new GatewayError('upstream_failed', 'the caller has gone before its answer', { cause, reason: CALLER_GONE });
+}
+
+/** Between the answer's headers and its first reader a body may break off: an error that nobody hears would end the process. */
+function kept(answer: UpstreamAnswer): UpstreamAnswer {
+  answer.body.on('error', () => undefined);
+  return answer;
 }
 
 function upstreamRequest(permitted: Permitted, signal: AbortSignal): UpstreamRequest {
@@ -282,6 +294,11 @@ function parseAnswer(bytes: Uint8Array): JsonObject {
 /** @throws GatewayError `upstream_failed` when there is more than may be held in memory, or it breaks off */
 function readWhole(body: Readable, maxBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
+    // It broke off before anybody listened: no event will say so again.
+    if (body.destroyed) {
+      reject(brokeOff(body.errored ?? undefined));
+      return;
+    }
     const chunks: Buffer[] = [];
     let bytes = 0;
     body.on('data', (chunk: Buffer) => {

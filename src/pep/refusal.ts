@@ -4,7 +4,7 @@ import { FHIR_JSON } from '../fhir/media.ts';
 import { issueCodeOf, operationOutcome } from '../fhir/outcome.ts';
 import type { Reason } from '../usecase/decision.ts';
 import type { RequestRecord } from './record.ts';
-import { FIXED_HEADERS, type Reply } from './reply.ts';
+import { CALLER_GONE, FIXED_HEADERS, type Reply } from './reply.ts';
 
 /** What the caller learns: a status and one of our own fixed texts. The reason is the operator's. */
 interface Refusal {
@@ -63,7 +63,13 @@ export async function refuseRejected(
 async function answerRefusal(record: RequestRecord, refusal: Refusal): Promise<Reply> {
   const first = build(record, refusal);
   try {
-    await record.outcome({ outcome: refusal.outcome, status: first.status, reason: refusal.reason, bytes: bodyLength(first) });
+    await record.outcome({
+      outcome: refusal.outcome,
+      reason: refusal.reason,
+      ...(refusal.reason === CALLER_GONE
+        ? { status: 0, bytes: 0, complete: false }
+        : { status: first.status, bytes: bodyLength(first) }),
+    });
     return first;
   } catch (error) {
     // A refusal that cannot be recorded is told as what it is: the gate cannot work now (attack case A3).

@@ -35,3 +35,6 @@ export type ReplyBody =
 
 /** On every answer: nothing of it may be kept, or guessed to be something else (reliability §2.5). */
 export const FIXED_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
+
+/** Reason of a failure that no answer tells: the caller has gone. It is recorded with status 0. */
+export const CALLER_GONE = 'caller_gone';
