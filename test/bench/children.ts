@@ -34,7 +34,11 @@ export async function startLoad(): Promise<Load> {
     ...child,
     run: (round) => {
       process_.send({ type: 'run', ...round });
-      return heard(process_, (message): message is RoundResult => message.type === 'result', round.durationMs + READY_MS);
+      return heard<FromChild, RoundResult>(
+        process_,
+        (message): message is RoundResult => message.type === 'result',
+        round.durationMs + READY_MS,
+      );
     },
   };
 }
@@ -62,7 +66,7 @@ export async function startGateway(options: GatewayOptions): Promise<Child> {
     fhir: { url: `${options.fhir}/fhir`, version: 'STU3' },
     useCases: { eoverdracht: {} },
   });
-  const others = Array.from({ length: options.otherTenants }, (_, index) => [
+  const others: readonly (readonly [string, object])[] = Array.from({ length: options.otherTenants }, (_, index) => [
     `tenant-${String(index)}`,
     tenant(`did:nuts:Other${String(index)}`),
   ]);
@@ -140,7 +144,7 @@ function spawnNode(args: readonly string[], env: NodeJS.ProcessEnv): ChildProces
 }
 
 async function started(child: ChildProcess): Promise<Child> {
-  const ready = await heard(child, (message: FromChild): message is Ready => message.type === 'ready', READY_MS);
+  const ready = await heard<FromChild, Ready>(child, (message): message is Ready => message.type === 'ready', READY_MS);
   return { pid: child.pid ?? 0, urls: ready.urls, end: () => ended(child) };
 }
 
