@@ -1,4 +1,4 @@
-import { pino, type Logger as PinoLogger } from 'pino';
+import { destination as openDestination, pino, type DestinationStream, type Logger as PinoLogger } from 'pino';
 
 /** Structured log, JSON lines on stdout. Never a token, a BSN or a resource body. */
 export type Logger = PinoLogger;
@@ -19,6 +19,31 @@ export function createLogger(level: LogLevel = 'info', destination?: NodeJS.Writ
         censor: '[redacted]',
       },
     },
-    destination ?? process.stdout,
+    destination ?? standardOutput(),
   );
+}
+
+/** The lines of one turn of the event loop leave in one write: under load a write for each costs more than making it. */
+function standardOutput(): DestinationStream & { flushSync(): void } {
+  const output = openDestination({ fd: 1, sync: true });
+  let lines = '';
+  let scheduled = false;
+  const flushSync = (): void => {
+    scheduled = false;
+    if (lines === '') return;
+    const text = lines;
+    lines = '';
+    output.write(text);
+  };
+  process.once('exit', flushSync);
+  return {
+    write: (line) => {
+      lines += line;
+      if (scheduled) return;
+      scheduled = true;
+      setImmediate(flushSync);
+    },
+    // Called after a fatal line: the process may be gone before this turn ends.
+    flushSync,
+  };
 }

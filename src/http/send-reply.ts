@@ -22,11 +22,19 @@ export async function sendReply(request: IncomingMessage, response: ServerRespon
     case 'bytes':
       response.writeHead(status, { ...reply.headers, 'content-length': String(body.bytes.byteLength) });
       // Of an answer to HEAD, node:http sends the headers only.
-      response.end(body.bytes);
+      endWith(response, body.bytes);
       return { bytes: body.bytes.byteLength, complete: true };
     case 'stream':
       return sendStream(request, response, reply, body);
   }
+}
+
+/** What node:http writes together with the headers, in one call of the system, is text; Latin-1 is every byte as it is. */
+const ONE_WRITE_BYTES = 16 * 1024;
+
+function endWith(response: ServerResponse, bytes: Uint8Array): void {
+  if (bytes.byteLength > ONE_WRITE_BYTES) response.end(bytes);
+  else response.end(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1'), 'latin1');
 }
 
 type StreamBody = Extract<Reply['body'], { readonly kind: 'stream' }>;
