@@ -213,6 +213,8 @@ describe('what needs a care worker', () => {
     expect((await failure(inboxApi(world, 'getInboxHandoff', { user: SESSION }))).options.reason).toBe('no_handoff');
     const early = await failure(inboxApi(world, 'getInboxAdvanceNotice', { user: SESSION }));
     expect([early.status, early.options.reason]).toEqual([409, 'credential_not_arrived']);
+    const attachment = await failure(inboxApi(world, 'getInboxBinary', { binary: 'b1', user: SESSION }));
+    expect([attachment.status, attachment.options.reason]).toEqual([409, 'credential_not_arrived']);
     world.write(task({ status: 'completed' }));
     await notify(world);
     await drainInbox(world);

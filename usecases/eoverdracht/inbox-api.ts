@@ -116,7 +116,12 @@ async function getBinary(call: ApiCall, _config: EOverdrachtConfig, services: Se
   const belongs = credentials.some((each) =>
     each.resources.some(({ path }) => documents.includes(`/${path.replace(/^\//, '')}`)),
   );
-  if (!belongs) throw unknownBinary();
+  if (!belongs) {
+    // The attachment may belong to a document whose credential is still on its way: then it is not unknown, it is early.
+    const newest = item.handoff ?? item.advanceNotice;
+    if (newest !== undefined && isOpenItem(item) && (await client.held(newest, 'read')).length === 0) throw notArrived();
+    throw unknownBinary();
+  }
   return audited(call, services, item, reference, async () => {
     const reply = await client.call({ reference, operation: 'read', accept: 'application/pdf, */*;q=0.8' });
     if (reply.status !== 200) throw refusedRead(reply);
@@ -234,10 +239,7 @@ async function audited<T>(
 /** A failure on the way to the sender, in words for the EHR. */
 function toldToEhr(error: GatewayError, item: InboxItem): GatewayError {
   if (error.options.reason === 'no_credential' && isOpenItem(item)) {
-    return new GatewayError('conflict', 'the credential of the sender has not arrived yet: try again in a moment', {
-      reason: 'credential_not_arrived',
-      retryAfterSeconds: 5,
-    });
+    return notArrived();
   }
   if (error.options.reason !== undefined) return error;
   if (error.code === 'upstream_timeout') {
@@ -271,6 +273,13 @@ async function mustFind(records: RecordReader, call: ApiCall): Promise<StoredIte
 
 function show(stored: StoredItem, status = 200): ApiReply {
   return { status, body: itemView(stored), headers: { etag: `"${String(stored.version)}"` } };
+}
+
+function notArrived(): GatewayError {
+  return new GatewayError('conflict', 'the credential of the sender has not arrived yet: try again in a moment', {
+    reason: 'credential_not_arrived',
+    retryAfterSeconds: 5,
+  });
 }
 
 function unknownBinary(): GatewayError {

@@ -38,7 +38,13 @@ export async function settle(services: Services, config: EOverdrachtConfig, id: 
       conflicts.set(stepName(step), conflict);
       if (error instanceof GatewayError && error.code === 'conflict' && conflict <= MAX_CONFLICTS) continue;
       failed.set(stepName(step), reasonOf(error));
-      services.log('warn', 'a step of a transfer failed', { transfer: id, step: stepName(step), reason: reasonOf(error) });
+      services.log('warn', 'a step of a transfer failed', {
+        transfer: id,
+        step: stepName(step),
+        reason: reasonOf(error),
+        // Our own words about a status or an operation, never somebody's text about a person.
+        ...(error instanceof GatewayError ? { detail: error.message } : {}),
+      });
     }
   }
   const [reason] = failed.values();
