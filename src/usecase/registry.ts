@@ -25,6 +25,8 @@ export function createRegistry(useCases: readonly UseCase[]): UseCaseRegistry {
     if (byId.has(useCase.id)) throw new Error(`use case ${useCase.id} is loaded twice`);
     byId.set(useCase.id, useCase);
     for (const role of useCase.roles) {
+      // One object per role: a token with two scopes of one role selects that role.
+      const loaded: LoadedRole = { useCase, role };
       for (const purpose of new Set([role.purpose, ...role.scopes])) {
         const other = byPurpose.get(purpose);
         if (other !== undefined) {
@@ -32,7 +34,7 @@ export function createRegistry(useCases: readonly UseCase[]): UseCaseRegistry {
             `purpose ${purpose} is claimed by ${other.useCase.id}/${other.role.id} and by ${useCase.id}/${role.id}`,
           );
         }
-        byPurpose.set(purpose, { useCase, role });
+        byPurpose.set(purpose, loaded);
       }
     }
   }
