@@ -47,6 +47,8 @@ const BUNDLED_USE_CASES = new URL('../../usecases/', import.meta.url).pathname;
 const MAX_MESSAGE_BYTES = 65_536;
 const MAX_REVIEW_BYTES = 8 * 1024 * 1024;
 const JUDGE_DEADLINE_MS = 5_000;
+/** A FHIR server that does not answer must not keep the gateway from starting. */
+const RECOVER_DEADLINE_MS = 2_000;
 
 /**
  * Composes a gateway from its configuration: plain calls, no container. Nothing listens yet.
@@ -97,6 +99,7 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
     }),
     audit: journal,
     clock,
+    instance: journal.instance,
     logger,
   });
 
@@ -176,6 +179,7 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
         outcome: 'permitted',
       });
       await workflow.start(worker);
+      await workflow.effects.recover(RECOVER_DEADLINE_MS);
       await worker.start();
       housekeeping.start();
     },

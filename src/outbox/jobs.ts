@@ -40,6 +40,28 @@ export async function findJobs(source: Source, about: Omit<JobIdentity, 'name'>)
   return views;
 }
 
+/** A job that waits, with what it was given. */
+export interface PendingJob extends JobIdentity {
+  readonly payload: unknown;
+}
+
+/** All jobs of one name that have yet to run, of every tenant. */
+export async function findPendingJobs(source: Source, name: string): Promise<readonly PendingJob[]> {
+  const rows = await source.query
+    .selectFrom('job')
+    .select(['tenant', 'use_case', 'name', 'key', 'payload_json'])
+    .where('name', '=', name)
+    .where('state', '=', 'pending')
+    .execute();
+  return rows.map((row) => ({
+    tenant: row.tenant,
+    useCase: row.use_case,
+    name: row.name,
+    key: row.key,
+    payload: JSON.parse(row.payload_json) as unknown,
+  }));
+}
+
 /** What gave up, newest first; of one tenant or, for the host, of all. */
 export async function findDeadLetters(
   source: Source,

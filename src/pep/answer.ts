@@ -53,12 +53,17 @@ export async function answerRead(permitted: Permitted, record: RequestRecord, op
       return await whole(record, 304, passedHeaders(record, answer.headers), undefined);
     }
     const json = permitted.authenticated.answer === 'json';
-    if (json && permitted.verdict.reviews.length > 0) return await answerReviewed(permitted, record, answer, upstream, options);
-    return await answerStreamed(permitted, record, answer, json, upstream);
+    if (isBytes(permitted)) return await answerStreamed(permitted, record, answer, json, upstream);
+    return await answerReviewed(permitted, record, answer, upstream, options);
   } catch (error) {
     discard(answer.body);
     throw gone.signal.aborted ? callerGone(error) : error;
   }
+}
+
+/** A Binary, raw or as a resource, may be of any size and is for no reader's eyes here. All else is read in one way before it leaves (X17, X25). */
+function isBytes({ authenticated: { interaction }, verdict }: Permitted): boolean {
+  return 'type' in interaction && interaction.type === 'Binary' && verdict.reviews.length === 0;
 }
 
 /** Nobody is there to be answered; the record says so. */
@@ -108,6 +113,11 @@ async function answerReviewed(
   insistOnJson(answer);
   const bytes = await readWhole(answer.body, options.maxReviewBytes);
   const body = parseAnswer(bytes);
+  if (isOfAnother(permitted, body)) {
+    throw new GatewayError('upstream_failed', 'the FHIR server answered with another resource', {
+      reason: 'upstream_other_resource',
+    });
+  }
   if (isOfNothing(permitted, body)) {
     throw new GatewayError('not_found', 'the FHIR server answered with an empty document', { reason: 'not_at_custodian' });
   }
@@ -116,6 +126,12 @@ async function answerReviewed(
   if (reviewed === body) return answerBytes(permitted, record, bytes, answer.headers, upstream);
   // The tag stays with the content that it was given for (attack case X24).
   return answerResource(permitted, record, reviewed, NO_HEADERS, upstream);
+}
+
+/** A read gives the resource that was asked for, or nothing (attack case X9). */
+function isOfAnother({ authenticated: { interaction } }: Permitted, body: JsonObject): boolean {
+  if (interaction.kind !== 'read' && interaction.kind !== 'vread') return false;
+  return body['resourceType'] !== interaction.type || body['id'] !== interaction.id;
 }
 
 /** Some servers answer `$document` of what does not exist with 200 and a document without entries (real-servers.md §0.4). */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
 
-const position = z.tuple([z.string(), z.string()]);
+const position = z.tuple([z.iso.datetime(), z.string().regex(/^[A-Za-z0-9_.:-]{1,128}$/)]);
 
 /** The place of the last item of a page, opaque to who gets it: a moment and an id. */
 export function printCursor(at: string, id: string): string {

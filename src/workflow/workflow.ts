@@ -33,6 +33,8 @@ export interface WorkflowOptions {
   readonly connect: (tenant: Tenant) => Connections;
   readonly audit: AuditSink;
   readonly clock: Clock;
+  /** Name of this process, the same after a restart. */
+  readonly instance: string;
   readonly logger: Logger;
 }
 
@@ -98,7 +100,7 @@ export function createWorkflow(options: WorkflowOptions): Workflow {
       }
     },
   };
-  const effects = createWriteEffects({ workflow, database, tenants, clock });
+  const effects = createWriteEffects({ workflow, database, tenants, registry, clock, instance: options.instance });
   return workflow;
 
   function bind(tenant: Tenant, useCase: UseCase): Services {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Sandbox } from '../../src/sandbox/control/sandbox.ts';
 import { DOSSIER } from '../../src/sandbox/dossier/index.ts';
 import { at, listAt, textAt } from '../../src/sandbox/scenario/step.ts';
-import { control, request, startDemoSandbox, tenantIn } from '../e2e/support.ts';
+import { api, control, eventually, request, startDemoSandbox, tenantIn } from '../e2e/support.ts';
 import { command, issuedFor, NURSE, offer, OOST, send, tokenFor, transferWhen, WEST, type Answer, type Offered } from './wire.ts';
 
 // Part D of the statements: medical data at the hospital's gate, from the offer to the end.
@@ -178,6 +178,11 @@ describe('while it is in progress', () => {
     } finally {
       await control(sandbox, 'DELETE', '/faults');
     }
+    // The gateway has stopped asking a node that failed so often; it asks again after two seconds.
+    await eventually(
+      () => api(sandbox, OOST, 'GET', '/organizations?service=eOverdracht-receiver'),
+      (reply) => reply.status === 200,
+    );
   });
 });
 

@@ -200,6 +200,7 @@ export async function startGate(limits: { readonly concurrentRequests?: number }
     }),
     audit,
     clock,
+    instance: 'gate-1',
     logger,
   });
   const gate = createGate({

@@ -1,0 +1,80 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Sandbox } from '../../src/sandbox/control/sandbox.ts';
+import { DOSSIER } from '../../src/sandbox/dossier/index.ts';
+import { at } from '../../src/sandbox/scenario/step.ts';
+import { command, NURSE, offer, OOST, send, tokenFor, transferWhen, WEST } from '../conformance/wire.ts';
+import { control, request, startDemoSandbox, tenantIn } from '../e2e/support.ts';
+
+// A receiver completes its Task, and the gateway is killed while the write is on its way (facts/reliability §3.4 U2, §3.5 C1).
+
+let sandbox: Sandbox;
+
+beforeAll(async () => {
+  sandbox = await startDemoSandbox();
+}, 60_000);
+
+afterAll(() => sandbox.close());
+
+const HANDOFF = `/${OOST}/fhir/${DOSSIER.nursingHandoff}`;
+
+describe.each([
+  ['before the kill', 0, 600],
+  ['after the next start', 3_000, 0],
+])('a completing PUT that lands %s', (_when, delayMs, waitMs) => {
+  it('ends the rights at once, and the transfer', async () => {
+    const west = (await offer(sandbox, [WEST])).get(WEST)!;
+    const task = `/${OOST}/fhir/Task/${west.task}`;
+    const token = await heldToken(`/Task/${west.task}`);
+    const read = async () => {
+      const answer = await send(sandbox, 'GET', task, { token });
+      return answer.json as Record<string, unknown>;
+    };
+    const put = async (status: string) =>
+      send(sandbox, 'PUT', task, { token, body: JSON.stringify({ ...(await read()), status }) });
+    expect((await put('accepted')).status).toBe(200);
+    await command(sandbox, OOST, `/eoverdracht/transfers/${west.id}/assignment`, {
+      negotiation: west.negotiation,
+      handoff: { composition: DOSSIER.nursingHandoff },
+    });
+    await transferWhen(sandbox, west.id, (each) => at(each, 'settled') === true);
+    const nurse = await heldToken(`/${DOSSIER.nursingHandoff}`);
+    expect((await send(sandbox, 'GET', HANDOFF, { token: nurse })).status).toBe(200);
+
+    const slow = { target: 'fhir', tenant: OOST, kind: 'slow', delayMs: delayMs === 0 ? 300 : delayMs, match: { method: 'PUT' } };
+    expect((await control(sandbox, 'POST', '/faults', slow)).status).toBe(200);
+    const lost = put('completed').catch(() => undefined);
+    await sleep(150);
+    expect((await control(sandbox, 'POST', '/gateway', { action: 'kill' })).status).toBe(200);
+    await lost;
+    await sleep(waitMs);
+    expect((await control(sandbox, 'DELETE', '/faults')).status).toBe(204);
+    expect((await control(sandbox, 'POST', '/gateway', { action: 'start' })).status).toBe(200);
+
+    // What has landed when the gateway begins is in its records by then; what lands later, a moment after.
+    if (delayMs > 0) await sleep(delayMs + 1_500);
+    expect((await send(sandbox, 'GET', HANDOFF, { token: await heldToken(`/${DOSSIER.nursingHandoff}`) })).status).toBe(403);
+    await transferWhen(sandbox, west.id, (each) => at(each, 'status') === 'completed' && at(each, 'settled') === true);
+  }, 60_000);
+});
+
+/** A token with the home care's own credentials for the path, as its node finds them. */
+async function heldToken(path: string): Promise<string> {
+  const { node, did } = tenantIn(sandbox, WEST);
+  const found = await request('POST', `${node}/internal/vcr/v2/search`, {
+    body: {
+      query: {
+        '@context': ['https://www.w3.org/2018/credentials/v1', 'https://nuts.nl/credentials/v1'],
+        type: ['VerifiableCredential', 'NutsAuthorizationCredential'],
+        issuer: tenantIn(sandbox, OOST).did,
+        credentialSubject: { id: did, purposeOfUse: 'eOverdracht-sender', resources: { path } },
+      },
+      searchOptions: { allowUntrustedIssuer: true },
+    },
+  });
+  expect(found.status).toBe(200);
+  const credentials = (found.json as { verifiableCredentials: { verifiableCredential: unknown }[] }).verifiableCredentials.map(
+    (each) => each.verifiableCredential,
+  );
+  return tokenFor(sandbox, WEST, { credentials, user: NURSE });
+}
