@@ -1,8 +1,7 @@
 import { createClock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import { createLogger } from '../log.ts';
 import { createApiKey, listApiKeys, revokeApiKey, type ApiRole } from '../store/api-keys.ts';
-import { openDatabase, type Database } from '../store/database.ts';
+import { withDatabase } from './database.ts';
 
 export type KeyRole = ApiRole;
 type Print = (line: string) => void;
@@ -63,19 +62,4 @@ function requireTenant(config: Config, tenant: string): void {
   throw new Error(
     `--tenant ${tenant} is not in the configuration; there are ${config.tenants.map((candidate) => candidate.id).join(', ')}`,
   );
-}
-
-/** Beside the running gateway: SQLite lets a second process write short transactions. */
-async function withDatabase<T>(config: Config, work: (database: Database) => Promise<T>): Promise<T> {
-  const database = await openDatabase({
-    directory: config.dataDirectory,
-    ...(config.databaseUrl === undefined ? {} : { url: config.databaseUrl.reveal() }),
-    role: 'tool',
-    logger: createLogger('silent'),
-  });
-  try {
-    return await work(database);
-  } finally {
-    await database.close();
-  }
 }

@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { join } from 'node:path';
 import { ConfigError, loadConfig, type Config } from '../config.ts';
 import { runAuditVerify } from './audit.ts';
+import { listJobs, retryJob } from './jobs.ts';
 import { createKey, listKeys, revokeKey, type KeyRole } from './apikey.ts';
 
 // The `sluis` command: what an operator does beside the running gateway.
@@ -47,6 +48,27 @@ apikey
   .option('--tenant <id>', "whose key it is; without it the host operator's")
   .action(async (id: string, options: { readonly tenant?: string }) => {
     await run((config) => revokeKey(config, { id, ...options }, print));
+  });
+
+const jobs = program.command('jobs').description('jobs that gave up and wait for a person');
+
+jobs
+  .command('list')
+  .description('Lists jobs that gave up, with their last reason.')
+  .option('--tenant <id>', 'only of this tenant')
+  .action(async (options: { readonly tenant?: string }) => {
+    await run((config) => listJobs(config, options, print));
+  });
+
+jobs
+  .command('retry')
+  .description('Lets a job that gave up try again.')
+  .argument('<tenant>')
+  .argument('<use case>')
+  .argument('<name>')
+  .argument('<key>', 'the four as `jobs list` shows them')
+  .action(async (tenant: string, useCase: string, name: string, key: string) => {
+    await run((config) => retryJob(config, { tenant, useCase, name, key }, print));
   });
 
 program

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { GatewayError } from '../errors.ts';
@@ -24,6 +24,9 @@ export function openSqliteFiles(directory: string, exclusive: boolean): SqliteFi
   const unlock = exclusive ? lockFolder(directory) : () => undefined;
   try {
     const path = join(directory, 'sluis.db');
+    // Ours alone, whatever the umask and an older folder say; SQLite gives its -wal file the same mode.
+    closeSync(openSync(path, 'a', 0o600));
+    chmodSync(path, 0o600);
     const writer = openFile(path);
     const reader = openFile(path);
     reader.exec('pragma query_only = on');
