@@ -73,6 +73,8 @@ const payloadSchema = z.object({
   instance: z.string(),
   /** Until when the write may still land. */
   until: z.iso.datetime(),
+  /** Whether it is open what became of the write: then it is looked for until then, else once at the end. */
+  open: z.boolean(),
 });
 
 export function createWriteEffects(options: WriteEffectsOptions): WriteEffects {
@@ -86,7 +88,14 @@ export function createWriteEffects(options: WriteEffectsOptions): WriteEffects {
       useCase: write.useCase.id,
       name: WRITE_JOB,
       key: `${write.type}/${write.id}`,
-      payload: { guard: write.guard, type: write.type, id: write.id, instance, until: new Date(nowMs + GRACE_MS).toISOString() },
+      payload: {
+        guard: write.guard,
+        type: write.type,
+        id: write.id,
+        instance,
+        until: new Date(nowMs + GRACE_MS).toISOString(),
+        open: inMs < GRACE_MS,
+      },
       runAt: new Date(nowMs + inMs),
     };
   };
@@ -126,9 +135,10 @@ export function createWriteEffects(options: WriteEffectsOptions): WriteEffects {
           return { outcome: 'dead', reason: `${payload.type} is gone from the FHIR server` };
         }
         // A write whose answer was lost may land after we have looked: look until it no longer can.
-        if (clock.now() < new Date(payload.until))
-          return { outcome: 'retry', reason: 'the write may still land', inMs: LOOK_AGAIN_MS };
-        return { outcome: 'done' };
+        const leftMs = new Date(payload.until).getTime() - clock.now().getTime();
+        if (leftMs <= 0) return { outcome: 'done' };
+        const inMs = payload.open ? Math.min(LOOK_AGAIN_MS, leftMs) : leftMs;
+        return { outcome: 'retry', reason: 'the write may still land', inMs };
       },
     }),
     recover: async (deadlineMs) => {
