@@ -82,11 +82,6 @@ export function searchParameterType(
   return COMMON.get(name) ?? names?.get(name);
 }
 
-/** Whether a parameter says how a result looks or what comes along, and does not select. */
-export function isResultParameter(name: string): boolean {
-  return RESULT.has(name);
-}
-
 /**
  * Whether a parameter is known for its place: name, modifier, chain. What is unknown is refused (400) rather than dropped: a server that
  * ignores it would answer more than was asked for (attack case Q41).

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 
@@ -81,11 +81,6 @@ export async function openListener(options: ServerOptions): Promise<Listener> {
       clearTimeout(cutOff);
     },
   };
-}
-
-/** Closes the connection after this answer. */
-export function closeAfter(response: ServerResponse): void {
-  response.shouldKeepAlive = false;
 }
 
 function urlOf(server: Server): string {

@@ -1,15 +1,16 @@
-import type { Readable } from 'node:stream';
 import { GatewayError } from '../errors.ts';
-import { parseETag, parseIfNoneMatch, printETag } from '../fhir/etag.ts';
-import { parseJsonObject, printJson, type JsonObject } from '../fhir/json.ts';
+import { parseIfNoneMatch, printETag } from '../fhir/etag.ts';
+import { printJson, type JsonObject } from '../fhir/json.ts';
 import { FHIR_JSON, FORM } from '../fhir/media.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import { nameEntries } from '../upstream/bundle.ts';
 import type { Upstream, UpstreamAnswer, UpstreamRequest } from '../upstream/forward.ts';
 import { createRewriter, rewriteBody } from '../upstream/rewrite.ts';
+import { discard, insistOnJson, limit, parseAnswer, readWhole } from './answer-body.ts';
+import { JSON_CONTENT, passedHeaders, plainLength, rawContentType, versionIn } from './answer-headers.ts';
 import type { RequestRecord } from './record.ts';
-import { CALLER_GONE, FIXED_HEADERS, type Reply } from './reply.ts';
+import { CALLER_GONE, type Reply } from './reply.ts';
 import { reviewAnswer, type ReviewOptions } from './review.ts';
 import type { Permitted } from './stages.ts';
 
@@ -169,8 +170,6 @@ function answerBytes(
   return whole(record, 200, headers, rewriteBody(bytes, upstream.bases), isHead);
 }
 
-const JSON_CONTENT = `${FHIR_JSON}; charset=utf-8`;
-
 /** Closes the record, then hands out the answer: a caller that has a whole answer always has a record of it (reliability §1.4). */
 async function whole(
   record: RequestRecord,
@@ -259,105 +258,4 @@ export function aboutPermitted(record: RequestRecord): Reply['about'] {
     ...(interaction === undefined ? {} : { interaction }),
     ...(requester === undefined ? {} : { requester }),
   };
-}
-
-const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
-
-/** Ours, and of the custodian's only what is on the list and can be read (attack case X23). */
-function passedHeaders(record: RequestRecord, theirs: ReadonlyMap<string, string>): Record<string, string> {
-  const headers: Record<string, string> = { ...FIXED_HEADERS, 'x-request-id': record.received.correlationId };
-  const version = versionIn(theirs.get('etag'));
-  if (version !== undefined) headers['etag'] = printETag(version);
-  const modified = theirs.get('last-modified');
-  if (modified !== undefined && HTTP_DATE.test(modified)) headers['last-modified'] = modified;
-  return headers;
-}
-
-function versionIn(etag: string | undefined): string | undefined {
-  return etag === undefined ? undefined : parseETag(etag);
-}
-
-function insistOnJson(answer: UpstreamAnswer): void {
-  const type = answer.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
-  if (type === FHIR_JSON || type === 'application/json' || type === 'application/json+fhir') return;
-  throw new GatewayError('upstream_failed', 'the FHIR server answered with another format', { reason: 'upstream_not_json' });
-}
-
-const MEDIA_TYPE = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}(?:; ?charset=[A-Za-z0-9._-]{1,40})?$/i;
-
-// The stored type of a Binary; one that cannot be read, or that a browser would run, is bytes.
-function rawContentType(type: string | undefined): string {
-  if (type === undefined || !MEDIA_TYPE.test(type) || /html|xml|script/i.test(type)) return 'application/octet-stream';
-  return type;
-}
-
-function plainLength(text: string | undefined): number | undefined {
-  return text !== undefined && /^(?:0|[1-9]\d{0,14})$/.test(text) ? Number(text) : undefined;
-}
-
-function parseAnswer(bytes: Uint8Array): JsonObject {
-  try {
-    return parseJsonObject(bytes);
-  } catch (cause) {
-    // Two readers could see two things in it (attack case X25).
-    throw new GatewayError('upstream_failed', 'the FHIR server answered with JSON that cannot be read in one way', {
-      cause,
-      reason: 'upstream_bad_json',
-    });
-  }
-}
-
-/** @throws GatewayError `upstream_failed` when there is more than may be held in memory, or it breaks off */
-function readWhole(body: Readable, maxBytes: number): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    // It broke off before anybody listened: no event will say so again.
-    if (body.destroyed) {
-      reject(brokeOff(body.errored ?? undefined));
-      return;
-    }
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    body.on('data', (chunk: Buffer) => {
-      bytes += chunk.byteLength;
-      if (bytes > maxBytes) reject(tooLarge());
-      else chunks.push(chunk);
-    });
-    body.on('end', () => {
-      const [first] = chunks;
-      resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks));
-    });
-    body.on('error', (cause) => {
-      reject(brokeOff(cause));
-    });
-    body.on('close', () => {
-      // An error has a stack: none is made for the close that follows a good end.
-      if (!body.readableEnded) reject(brokeOff());
-    });
-  });
-}
-
-/** The body as it comes, and no more, and where a length was announced no less (reliability §2.6). */
-async function* limit(body: Readable, maxBytes: number, lengthBytes: number | undefined): AsyncIterable<Buffer> {
-  let bytes = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    bytes += chunk.byteLength;
-    if (bytes > maxBytes) throw tooLarge();
-    yield chunk;
-  }
-  if (lengthBytes !== undefined && bytes !== lengthBytes) throw brokeOff();
-}
-
-function tooLarge(): GatewayError {
-  return new GatewayError('upstream_failed', 'the answer is too large', { reason: 'upstream_too_large' });
-}
-
-function brokeOff(cause?: unknown): GatewayError {
-  const options = { reason: 'upstream_broke_off', ...(cause === undefined ? {} : { cause }) };
-  return new GatewayError('upstream_failed', 'the answer of the FHIR server broke off', options);
-}
-
-/** Throws a body away, with its connection. */
-function discard(body: Readable): void {
-  body.on('error', () => undefined);
-  body.destroy();
 }

@@ -16,7 +16,7 @@ export interface AccessRequest {
   readonly context: {
     readonly tenantId: string;
     /** The tenant's DID (or URA): who is asked. */
-    readonly custodian?: string;
+    readonly custodian: string;
     /** The role that the token's purpose or scope selected. */
     readonly role: string;
     readonly purpose: string;

@@ -200,7 +200,7 @@ export interface TenantView {
   readonly did: string;
   readonly fhirVersion: 'STU3' | 'R4';
   /** Base URL of the tenant's own FHIR server, no trailing slash: an absolute reference below it is local. */
-  readonly fhirUrl?: string;
+  readonly fhirUrl: string;
 }
 
 /** What happened, for the audit trail: ids and codes only. */

@@ -148,9 +148,7 @@ function assertAnonymous(collection: Collection, patient: string, resource: Json
 
 function assertSubject(composition: JsonObject, patient: string, services: Services): void {
   const subject = referenceText(composition, 'subject') ?? '';
-  const local = subject.startsWith(`${services.tenant.fhirUrl ?? ''}/`)
-    ? subject.slice((services.tenant.fhirUrl ?? '').length)
-    : subject;
+  const local = subject.startsWith(`${services.tenant.fhirUrl}/`) ? subject.slice(services.tenant.fhirUrl.length) : subject;
   if (withoutSlash(local) === patient) return;
   throw new GatewayError('unprocessable', 'the hand-off is about another patient', {
     reason: 'mixed_patients',

@@ -1,0 +1,35 @@
+import { parseETag, printETag } from '../fhir/etag.ts';
+import { FHIR_JSON } from '../fhir/media.ts';
+import type { RequestRecord } from './record.ts';
+import { FIXED_HEADERS } from './reply.ts';
+
+/** How every JSON answer is called. */
+export const JSON_CONTENT = `${FHIR_JSON}; charset=utf-8`;
+
+const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
+
+/** Ours, and of the custodian's only what is on the list and can be read (attack case X23). */
+export function passedHeaders(record: RequestRecord, theirs: ReadonlyMap<string, string>): Record<string, string> {
+  const headers: Record<string, string> = { ...FIXED_HEADERS, 'x-request-id': record.received.correlationId };
+  const version = versionIn(theirs.get('etag'));
+  if (version !== undefined) headers['etag'] = printETag(version);
+  const modified = theirs.get('last-modified');
+  if (modified !== undefined && HTTP_DATE.test(modified)) headers['last-modified'] = modified;
+  return headers;
+}
+
+export function versionIn(etag: string | undefined): string | undefined {
+  return etag === undefined ? undefined : parseETag(etag);
+}
+
+const MEDIA_TYPE = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}(?:; ?charset=[A-Za-z0-9._-]{1,40})?$/i;
+
+// The stored type of a Binary; one that cannot be read, or that a browser would run, is bytes.
+export function rawContentType(type: string | undefined): string {
+  if (type === undefined || !MEDIA_TYPE.test(type) || /html|xml|script/i.test(type)) return 'application/octet-stream';
+  return type;
+}
+
+export function plainLength(text: string | undefined): number | undefined {
+  return text !== undefined && /^(?:0|[1-9]\d{0,14})$/.test(text) ? Number(text) : undefined;
+}
