@@ -17,6 +17,8 @@ afterAll(async () => {
   await sandbox.close();
 });
 
+if (!hasShell) console.log('skipped: the examples of docs/sandbox.md: they need bash and curl');
+
 (hasShell ? it : it.skip)(
   'every example of docs/sandbox.md works when it is pasted, one after the other',
   async () => {

@@ -47,6 +47,10 @@ function parse(request: { method: string; path: string; query: string; body: str
   });
 }
 
+for (const path of [vectorsFile, examples]) {
+  if (!existsSync(path)) console.log(`skipped: there is no ${path}; name the data folder in SLUIS_TEST_DATA`);
+}
+
 (existsSync(vectorsFile) ? describe : describe.skip)(`the requests of ${vectorsFile}`, () => {
   const { vectors } = existsSync(vectorsFile) ? Vectors.parse(JSON.parse(readFileSync(vectorsFile, 'utf8'))) : { vectors: [] };
   const readable = vectors.filter(
