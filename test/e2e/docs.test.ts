@@ -17,7 +17,7 @@ afterAll(async () => {
   await sandbox.close();
 });
 
-if (!hasShell) console.log('skipped: the examples of docs/sandbox.md: they need bash and curl');
+if (!hasShell) process.stderr.write('skipped: the examples of docs/sandbox.md: they need bash and curl\n');
 
 (hasShell ? it : it.skip)(
   'every example of docs/sandbox.md works when it is pasted, one after the other',

@@ -48,7 +48,7 @@ function parse(request: { method: string; path: string; query: string; body: str
 }
 
 for (const path of [vectorsFile, examples]) {
-  if (!existsSync(path)) console.log(`skipped: there is no ${path}; name the data folder in SLUIS_TEST_DATA`);
+  if (!existsSync(path)) process.stderr.write(`skipped: there is no ${path}; name the data folder in SLUIS_TEST_DATA\n`);
 }
 
 (existsSync(vectorsFile) ? describe : describe.skip)(`the requests of ${vectorsFile}`, () => {

@@ -13,7 +13,8 @@ import { createDocs } from '../../src/http/docs.ts';
 // A browser where there is one: SLUIS_TEST_CHROMIUM names it, or it is where Debian puts it.
 const executablePath = process.env['SLUIS_TEST_CHROMIUM'] ?? '/usr/bin/chromium';
 const hasBrowser = existsSync(executablePath);
-if (!hasBrowser) console.log(`skipped: /docs in a browser: there is no ${executablePath}; name one in SLUIS_TEST_CHROMIUM`);
+if (!hasBrowser)
+  process.stderr.write(`skipped: /docs in a browser: there is no ${executablePath}; name one in SLUIS_TEST_CHROMIUM\n`);
 
 describe('/docs in a browser', () => {
   (hasBrowser ? it : it.skip)(

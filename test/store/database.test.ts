@@ -167,7 +167,7 @@ describe('the database', () => {
 
   // PostgreSQL is made for several.
   const onSqlite = process.env['SLUIS_TEST_DATABASE_URL'] === undefined ? it : it.skip;
-  if (onSqlite === it.skip) console.log('skipped: the lock of the SQLite folder: this run is on PostgreSQL');
+  if (onSqlite === it.skip) process.stderr.write('skipped: the lock of the SQLite folder: this run is on PostgreSQL\n');
   onSqlite('refuses a second gateway on the same SQLite folder, and takes it again once it is free', async () => {
     const { directory } = test.location;
     const open = () => openDatabase({ directory, logger: createLogger('silent') });

@@ -100,7 +100,7 @@ describe('whether a notice is anonymous (facts §3.3)', () => {
   });
 
   const example = existsSync(EXAMPLES) ? it : it.skip;
-  if (example === it.skip) console.log(`skipped: there is no ${EXAMPLES}; name the data folder in SLUIS_TEST_DATA`);
+  if (example === it.skip) process.stderr.write(`skipped: there is no ${EXAMPLES}; name the data folder in SLUIS_TEST_DATA\n`);
   example('is so for our example notice, and not for our example hand-off', async () => {
     const files = new Map<string, JsonObject>();
     for (const name of [

@@ -237,7 +237,8 @@ function normalised(name: string, value: Compared): Compared {
   return { ...value, body: { ...rest, document: bare } };
 }
 
-if (!existsSync(file)) console.log(`skipped: recorded shapes: there is no ${file}; name the data folder in SLUIS_TEST_DATA`);
+if (!existsSync(file))
+  process.stderr.write(`skipped: recorded shapes: there is no ${file}; name the data folder in SLUIS_TEST_DATA\n`);
 
 (existsSync(file) ? describe : describe.skip)('the simulator answers in the shape that a real v5.4.37 node answered in', () => {
   const recorded = new Map<string, Compared>();
