@@ -51,7 +51,8 @@ export function createBodyReader(request: IncomingMessage, response: ServerRespo
     },
     read: async (limitBytes, contentLength) => {
       if (contentLength !== undefined && contentLength > limitBytes) throw tooLarge(limitBytes);
-      if (isBroken) throw brokeOff();
+      // The connection was reset before anybody listened: no event will say so again.
+      if (isBroken || request.destroyed) throw brokeOff(request.errored ?? undefined);
       // RFC 9110 §10.1.1: only now is it known that the body is wanted.
       if (request.headers.expect !== undefined) response.writeContinue();
       return readAll(limitBytes);

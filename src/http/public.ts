@@ -77,6 +77,11 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
         remoteAddress: proxies.clientAddress(seen.remoteAddress, edge.headers.get('x-forwarded-for')),
         readBody: (limitBytes) => body.read(limitBytes, edge.contentLength),
         onGone: (listener) => {
+          // Gone already: `close` will not come again.
+          if (response.destroyed || request.socket.destroyed) {
+            listener();
+            return;
+          }
           response.once('close', () => {
             if (!response.writableFinished) listener();
           });

@@ -27,8 +27,10 @@ export async function answerRead(permitted: Permitted, record: RequestRecord, op
   const { received, tenant } = permitted.authenticated.addressed;
   const gone = new AbortController();
   received.onGone(() => {
-    gone.abort();
+    gone.abort(callerGone(undefined));
   });
+  // Nothing is fetched for somebody who has gone.
+  gone.signal.throwIfAborted();
   const upstream = options.upstream(tenant);
   const request = upstreamRequest(permitted, gone.signal);
   const intent = record.intent();

@@ -54,6 +54,8 @@ export async function answerWrite(
       case 'rejected':
         return refuseRejected(record, verdict.code, verdict.reason, verdict.expression);
       case 'unchanged':
+        // A repeat may follow a write of which nothing was settled yet: what ended with it has ended when the caller hears of it.
+        await settle(write, stored, options);
         return answerStored(permitted, record, stored, options);
       case 'write': {
         const written = await send(write, verdict.resource, stored.version, options);
@@ -126,6 +128,13 @@ async function send(
   }
   if (result.outcome === 'changed-meanwhile') return 'changed-meanwhile';
   const stored = { resource: result.resource ?? withVersion(resource, result.version), version: result.version };
+  await settle(write, stored, options);
+  return stored;
+}
+
+/** @throws GatewayError `unavailable` when the use case's records cannot follow now; the job does it then */
+async function settle(write: IntendedWrite, stored: VersionedResource, options: WriteOptions): Promise<void> {
+  const { effects } = options;
   try {
     // Before the answer: what ends with this write has ended when the caller hears of it (design §7).
     await effects.settled(write, stored);
@@ -136,7 +145,6 @@ async function send(
       reason: 'not_settled',
     });
   }
-  return stored;
 }
 
 async function answerStored(
