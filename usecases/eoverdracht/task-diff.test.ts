@@ -165,3 +165,16 @@ describe('a receiver’s PUT of its Task', () => {
     );
   });
 });
+
+describe('a reason that is no object', () => {
+  const stored: JsonObject = { resourceType: 'Task', id: 't', status: 'requested', statusReason: { text: 'kept' } };
+  const judge = (statusReason: JsonValue) =>
+    judgeTaskUpdate({ stored, proposed: { ...stored, status: 'accepted', statusReason }, id: 't', now: new Date() }, true);
+
+  it('is refused rather than taken for none, and the stored one stays (check 39)', () => {
+    for (const wrong of ['free text', [{ text: 'x' }], 5]) {
+      expect(judge(wrong)).toMatchObject({ outcome: 'rejected', reason: 'task_reason_not_allowed' });
+    }
+    expect(judge({ text: 'new' })).toMatchObject({ outcome: 'write', resource: { statusReason: { text: 'new' } } });
+  });
+});

@@ -41,6 +41,9 @@ export function judgeTaskUpdate(
     return rejected('unprocessable', 'task_transition_not_allowed', ['Task.status']);
   }
   const reason = object(proposed, 'statusReason');
+  if (proposed['statusReason'] !== undefined && reason === undefined) {
+    return rejected('unprocessable', 'task_reason_not_allowed', ['Task.statusReason']);
+  }
   if (!sameReason && (!WITH_REASON.has(to) || !isReasonInWords(reason))) {
     return rejected('unprocessable', 'task_reason_not_allowed', ['Task.statusReason']);
   }
