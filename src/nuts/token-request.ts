@@ -50,7 +50,8 @@ export function createTokenRequests(api: NodeApi, did: string, clock: Clock): No
     const key = keyOf(request);
     const nowMs = clock.now().getTime();
     const found = known.get(key);
-    if (found !== undefined && nowMs >= found.fromMs && nowMs < found.untilMs) return found.token;
+    if (found !== undefined && found.token === request.refused) known.delete(key);
+    else if (found !== undefined && nowMs >= found.fromMs && nowMs < found.untilMs) return found.token;
     let pending = asking.get(key);
     if (pending === undefined) {
       pending = ask(key, request).finally(() => asking.delete(key));

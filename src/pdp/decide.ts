@@ -51,6 +51,8 @@ export interface DenyVerdict {
   readonly selected?: SelectedRole;
   readonly reason: Reason;
   readonly shown?: Reason['public'];
+  /** What went wrong, when that is why: for the operator's log. */
+  readonly cause?: unknown;
 }
 
 export type Verdict = PermitVerdict | DenyVerdict;
@@ -108,7 +110,7 @@ export function createDecisionPoint(options: DecisionPointOptions): DecisionPoin
       // A use case that throws, a look-up that fails, a time that is over: all are denials (attack cases E1 to E3).
       const code = error instanceof DeadlineError ? 'decision_timed_out' : 'decision_failed';
       const text = error instanceof Error ? error.message : 'the use case threw';
-      return { effect: 'deny', selected, reason: { code, text } };
+      return { effect: 'deny', selected, reason: { code, text }, cause: error };
     }
   }
 

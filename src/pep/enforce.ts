@@ -57,6 +57,8 @@ export function createGate(options: GateOptions): Gate {
   function carryOut(decided: Decided, record: RequestRecord): Promise<Reply> {
     switch (decided.stage) {
       case 'denied':
+        // The caller is denied all the same; that a store or a use case failed is the operator's to know.
+        if (decided.verdict.cause !== undefined) logged(decided.verdict.cause, record);
         return refuseDenied(record, decided.verdict.reason, decided.verdict.shown);
       case 'permitted':
         return forward(decided, record);

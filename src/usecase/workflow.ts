@@ -162,6 +162,8 @@ export interface NodeServices {
     readonly service: string;
     readonly credentials: readonly JsonObject[];
     readonly identity?: JsonValue;
+    /** A token of before that the other party refused (401): it is not given again. */
+    readonly refused?: string;
   }): Promise<string>;
 }
 

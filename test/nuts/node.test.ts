@@ -371,6 +371,10 @@ describe('tokens for other parties', () => {
     expect(await requestToken(request)).toBe('t1');
     clock.advance(2);
     expect(await requestToken(request)).toBe('t7');
+    // One that the other party refused is not given again, and the next caller gets the new one.
+    expect(await requestToken({ ...request, refused: 't7' })).toBe('t8');
+    expect(await requestToken(request)).toBe('t8');
+    expect(await requestToken({ ...request, refused: 't7' })).toBe('t8');
   });
 
   it('are not kept when they live too short to be', async () => {

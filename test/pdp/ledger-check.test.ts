@@ -155,7 +155,11 @@ describe('a decision', () => {
 
   it('is a denial when a look-up fails or takes too long, and the reason says so', async () => {
     const failing = await ask({ decide: () => Promise.reject(new Error('look-up')) });
-    expect(failing.verdict).toMatchObject({ effect: 'deny', reason: { code: 'decision_failed' } });
+    expect(failing.verdict).toMatchObject({
+      effect: 'deny',
+      reason: { code: 'decision_failed' },
+      cause: expect.any(Error) as Error,
+    });
     const slow = await ask({ decide: () => new Promise(() => undefined) });
     expect(slow.verdict).toMatchObject({ effect: 'deny', reason: { code: 'decision_timed_out' } });
   });

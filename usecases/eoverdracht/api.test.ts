@@ -167,6 +167,8 @@ describe('offering', () => {
     expect(world.records(TRANSFER)).toEqual([]);
     const toItself = { ...body, receivers: [{ organization: 'did:nuts:sender' }] };
     expect(await failure(api('createTransfer', toItself))).toBe('422 unknown_receiver');
+    const noDid = { ...body, receivers: [{ organization: 'Organization/1' }] };
+    expect(await failure(api('createTransfer', noDid))).toBe('422 unknown_receiver');
   });
 
   it('offers nothing of another patient (check 88)', async () => {

@@ -57,6 +57,7 @@ export function createSenderClient(services: Services, sender: string, identity?
       service: PURPOSE,
       credentials: credentials.map((each) => each.credential),
       ...(identity === undefined ? {} : { identity }),
+      ...(refused === undefined ? {} : { refused }),
     });
     tokens.set(key, { token, at: now });
     return token;

@@ -73,22 +73,24 @@ async function send(services: Services, negotiation: Negotiation): Promise<Remot
   const base = await services.node.resolveEndpoint(negotiation.organization, RECEIVER_SERVICE, 'notification');
   if (base === undefined)
     throw new GatewayError('upstream_failed', 'the receiver has no notification endpoint', { reason: 'no_endpoint' });
-  const post = async (): Promise<RemoteReply> => {
-    const token = await services.node.requestToken({
+  const tokenFor = (refused?: string): Promise<string> =>
+    services.node.requestToken({
       authorizer: negotiation.organization,
       service: RECEIVER_SERVICE,
       credentials: [],
+      ...(refused === undefined ? {} : { refused }),
     });
-    return services.remote.call({
+  const post = (token: string): Promise<RemoteReply> =>
+    services.remote.call({
       method: 'POST',
       // A base should not end in a slash (Bolt §4.1.2); some do.
       url: `${base.replace(/\/+$/, '')}/${negotiation.task.id}`,
       token,
       accept: 'application/fhir+json',
     });
-  };
-  const reply = await post();
-  return reply.status === 401 ? post() : reply;
+  const token = await tokenFor();
+  const reply = await post(token);
+  return reply.status === 401 ? post(await tokenFor(token)) : reply;
 }
 
 function waitMs(config: EOverdrachtConfig, attempt: number): number {

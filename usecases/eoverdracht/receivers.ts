@@ -32,6 +32,8 @@ export async function resolveReceivers(
 }
 
 async function problemOf(services: Services, config: EOverdrachtConfig, organization: string): Promise<string | undefined> {
+  if (!/^did:[a-z0-9]+:[A-Za-z0-9._:%-]+$/.test(organization))
+    return 'is no DID, such as did:nuts:B8PUHs2AUHbFF1xLLK4eZjgErEcMXHxs68FteY7NDtCY';
   if (organization === services.tenant.did && !config.allowSelf) return 'is the sender itself';
   for (const endpoint of ['oauth', 'notification']) {
     if ((await services.node.resolveEndpoint(organization, RECEIVER_SERVICE, endpoint)) === undefined) {
