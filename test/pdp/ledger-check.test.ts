@@ -158,7 +158,7 @@ describe('a decision', () => {
     expect(failing.verdict).toMatchObject({
       effect: 'deny',
       reason: { code: 'decision_failed' },
-      cause: expect.any(Error) as Error,
+      cause: expect.any(Error) as unknown,
     });
     const slow = await ask({ decide: () => new Promise(() => undefined) });
     expect(slow.verdict).toMatchObject({ effect: 'deny', reason: { code: 'decision_timed_out' } });
