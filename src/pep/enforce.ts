@@ -13,7 +13,7 @@ import { receiveInbound, type InboundOptions } from './inbound.ts';
 import { openRecord, type RequestRecord } from './record.ts';
 import { refuse, refuseDenied } from './refusal.ts';
 import type { Reply } from './reply.ts';
-import type { Addressed, Authenticated, Decided, Permitted, Received, Seen } from './stages.ts';
+import type { Addressed, Authenticated, Decided, Denied, Permitted, Received, Seen } from './stages.ts';
 import { answerWrite, type WriteOptions } from './write.ts';
 
 /** The gate of the public listener. */
@@ -57,6 +57,7 @@ export function createGate(options: GateOptions): Gate {
   function carryOut(decided: Decided, record: RequestRecord): Promise<Reply> {
     switch (decided.stage) {
       case 'denied':
+        noteDenial(decided, record);
         // The caller is denied all the same; that a store or a use case failed is the operator's to know.
         if (decided.verdict.cause !== undefined) logged(decided.verdict.cause, record);
         return refuseDenied(record, decided.verdict.reason, decided.verdict.shown);
@@ -68,6 +69,22 @@ export function createGate(options: GateOptions): Gate {
   function forward(permitted: Permitted, record: RequestRecord): Promise<Reply> {
     const { guard } = permitted.verdict;
     return guard === undefined ? answerRead(permitted, record, options) : answerWrite(permitted, guard, record, options);
+  }
+
+  /** Callers learn a code, operators learn why: what was missing, and which credentials of the token did not count. */
+  function noteDenial({ authenticated, verdict }: Denied, record: RequestRecord): void {
+    const { code, text } = verdict.reason;
+    options.logger.info(
+      {
+        module: 'pep',
+        tenant: authenticated.addressed.tenant.id,
+        correlationId: record.received.correlationId,
+        reason: code,
+        ...(text === undefined ? {} : { why: text }),
+        dropped: authenticated.caller.dropped,
+      },
+      'denied',
+    );
   }
 
   function logged(error: unknown, record: RequestRecord): unknown {

@@ -27,7 +27,7 @@ export interface Upstream {
 export interface UpstreamAnswer {
   /** 200 to 299, 304 where it was asked for, 400 to 599 without 401 and 407. */
   readonly status: number;
-  /** Allow-listed, lower-case; locations in our words. `publicHeaders` makes of them what a requester gets. */
+  /** Allow-listed, lower-case; locations in our words. The gate makes of them what a requester gets. */
   readonly headers: ReadonlyMap<string, string>;
   /** An error on it (`upstream_failed`'s cause) means that the answer is not whole: destroy what was sent so far. */
   readonly body: Readable;

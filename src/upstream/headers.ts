@@ -61,24 +61,6 @@ export function versionIn(location: string | string[] | undefined): string | und
   return version !== undefined && isId(version) ? version : undefined;
 }
 
-/**
- * The headers that a requester gets.
- * @param headers of an `UpstreamAnswer`
- * @param answer `changed`: the body leaves otherwise than it came, so that its length and tags are not true any more
- */
-export function publicHeaders(
-  headers: ReadonlyMap<string, string>,
-  answer: { readonly changed: boolean; readonly binary: boolean },
-): Map<string, string> {
-  const result = new Map(headers);
-  if (answer.changed) result.delete('content-length');
-  result.set('cache-control', 'no-store');
-  result.set('x-content-type-options', 'nosniff');
-  // A document of somebody's making must not run as a page of ours.
-  if (answer.binary) result.set('content-disposition', 'attachment');
-  return result;
-}
-
 function unreadable(problem: string): GatewayError {
   return new GatewayError('upstream_failed', `the FHIR server's answer ${problem}`);
 }

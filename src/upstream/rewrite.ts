@@ -1,5 +1,3 @@
-import { Transform } from 'node:stream';
-
 /** What is rewritten to what. */
 export interface Bases {
   /** The custodian's FHIR base, no trailing slash. */
@@ -59,21 +57,6 @@ function formsOf(bases: Bases): { readonly plain: Form; readonly encoded: Form }
     KNOWN_FORMS.set(bases, forms);
   }
   return forms;
-}
-
-/** `createRewriter` as a stream. */
-export function createRewriteStream(bases: Bases): Transform {
-  const rewriter = createRewriter(bases);
-  return new Transform({
-    transform(chunk: Buffer, _encoding, callback) {
-      const out = rewriter.push(chunk);
-      callback(null, out.length === 0 ? null : out);
-    },
-    flush(callback) {
-      const out = rewriter.end();
-      callback(null, out.length === 0 ? null : out);
-    },
-  });
 }
 
 /** `createRewriter` for a body that is there already. */

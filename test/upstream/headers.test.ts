@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { answerHeaders, publicHeaders, upstreamHeaders } from '../../src/upstream/headers.ts';
+import { answerHeaders, upstreamHeaders } from '../../src/upstream/headers.ts';
 
 const bases = { upstream: 'http://internal/fhir', public: 'https://gate.example/oost/fhir' };
 
@@ -63,21 +63,4 @@ describe('headers', () => {
       expect(() => answerHeaders(raw, bases)).toThrow(expect.objectContaining({ code: 'upstream_failed' }));
     },
   );
-
-  it('leave with the security ones, and without a length where the body changed', () => {
-    const headers = new Map([
-      ['content-type', 'application/pdf'],
-      ['content-length', '2'],
-    ]);
-    expect(Object.fromEntries(publicHeaders(headers, { changed: false, binary: true }))).toEqual({
-      'content-type': 'application/pdf',
-      'content-length': '2',
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-      'content-disposition': 'attachment',
-    });
-    const changed = publicHeaders(headers, { changed: true, binary: false });
-    expect(changed.has('content-length')).toBe(false);
-    expect(changed.has('content-disposition')).toBe(false);
-  });
 });

@@ -3,6 +3,16 @@ import { SECTION_NAMES } from './composition.ts';
 
 const reference = z.string().regex(/^\/?[A-Z][A-Za-z]+\/[A-Za-z0-9\-.]{1,64}$/, 'a reference such as Condition/1');
 const references = z.array(reference).max(200);
+
+/** References to one of the types that the profile has in that place (facts §3.2). */
+function referencesTo(...types: readonly string[]) {
+  const pattern = new RegExp(`^/?(?:${types.join('|')})/[A-Za-z0-9\\-.]{1,64}$`);
+  return z.array(z.string().regex(pattern, `a reference to ${types.join(' or ')}`)).max(200);
+}
+
+const problems = referencesTo('Condition').min(1);
+const interventions = referencesTo('Procedure').min(1);
+const payers = referencesTo('Coverage');
 const composition = z.strictObject({
   composition: z.string().regex(/^\/?Composition\/[A-Za-z0-9\-.]{1,64}$/, 'a reference such as Composition/1'),
 });
@@ -16,10 +26,10 @@ const optionalSections = Object.fromEntries(SECTION_NAMES.map((name) => [name, r
 export const noticeContent = z.union([
   composition,
   z.strictObject({
-    problems: references.min(1),
-    interventions: references.min(1),
-    diagnoses: references.optional(),
-    payers: references.optional(),
+    problems,
+    interventions,
+    diagnoses: referencesTo('Condition').optional(),
+    payers: payers.optional(),
     medicalHistory: references.optional(),
     alerts: references.optional(),
     freedomRestriction: references.optional(),
@@ -34,11 +44,11 @@ export const handoffContent = z.union([
   composition,
   z.strictObject({
     ...optionalSections,
-    problems: references.min(1),
-    interventions: references.min(1),
-    payers: references.min(1),
+    problems,
+    interventions,
+    payers: payers.min(1),
     /** A Practitioner and one or more PractitionerRoles. */
-    practitioners: references.min(1),
+    practitioners: referencesTo('Practitioner', 'PractitionerRole').min(1),
     author: reference.optional(),
   }),
 ]);
