@@ -7,11 +7,28 @@ export interface Sent {
   readonly complete: boolean;
 }
 
+/** How slowly a caller may take a stream: it holds a place of its tenant, here and at the FHIR server, as long as it takes. */
+export interface Pace {
+  /** Added to the time that the bytes so far may take. */
+  readonly graceMs: number;
+  /** The least that must be taken on the average. */
+  readonly bytesPerMs: number;
+}
+
+/** A minute, and 8 kB a second. */
+const PACE: Pace = { graceMs: 60_000, bytesPerMs: 8 };
+
 /**
  * Writes an answer. The last piece of a stream is held back until its record is durable: who has a whole answer has a record of it
  * (reliability §1.4). A stream that fails after its headers have left is cut off, never ended: half a document must not look whole.
  */
-export async function sendReply(request: IncomingMessage, response: ServerResponse, reply: Reply, close: boolean): Promise<Sent> {
+export async function sendReply(
+  request: IncomingMessage,
+  response: ServerResponse,
+  reply: Reply,
+  close: boolean,
+  pace: Pace = PACE,
+): Promise<Sent> {
   const { body, status } = reply;
   if (close) response.shouldKeepAlive = false;
   switch (body.kind) {
@@ -25,7 +42,7 @@ export async function sendReply(request: IncomingMessage, response: ServerRespon
       endWith(response, body.bytes);
       return { bytes: body.bytes.byteLength, complete: true };
     case 'stream':
-      return sendStream(request, response, reply, body);
+      return sendStream(request, response, reply, body, pace);
   }
 }
 
@@ -39,7 +56,14 @@ function endWith(response: ServerResponse, bytes: Uint8Array): void {
 
 type StreamBody = Extract<Reply['body'], { readonly kind: 'stream' }>;
 
-async function sendStream(request: IncomingMessage, response: ServerResponse, reply: Reply, body: StreamBody): Promise<Sent> {
+async function sendStream(
+  request: IncomingMessage,
+  response: ServerResponse,
+  reply: Reply,
+  body: StreamBody,
+  pace: Pace,
+): Promise<Sent> {
+  const startedMs = performance.now();
   let bytes = 0;
   let held: Uint8Array | undefined;
   let isSettled = false;
@@ -47,7 +71,7 @@ async function sendStream(request: IncomingMessage, response: ServerResponse, re
     for await (const chunk of body.stream) {
       if (held !== undefined) {
         if (!response.headersSent) writeHead(response, reply, body.lengthBytes);
-        await write(response, held);
+        await write(response, held, startedMs + pace.graceMs + bytes / pace.bytesPerMs - performance.now());
       }
       held = chunk;
       bytes += chunk.byteLength;
@@ -74,16 +98,18 @@ function writeHead(response: ServerResponse, reply: Reply, lengthBytes: number |
   });
 }
 
-/** Writes with back-pressure; ends with an error when the caller goes while we wait. */
-async function write(response: ServerResponse, chunk: Uint8Array): Promise<void> {
+/** Writes with back-pressure; ends with an error when the caller goes while we wait, or lets us wait too long. */
+async function write(response: ServerResponse, chunk: Uint8Array, leftMs: number): Promise<void> {
   if (response.destroyed) throw new Error('the caller has gone');
   if (response.write(chunk)) return;
   const gone = new AbortController();
   const onClose = (): void => gone.abort();
   response.once('close', onClose);
+  const tooSlow = setTimeout(onClose, Math.max(0, leftMs));
   try {
     await once(response, 'drain', { signal: gone.signal });
   } finally {
+    clearTimeout(tooSlow);
     response.off('close', onClose);
   }
 }
