@@ -22,8 +22,10 @@ export interface Config {
   readonly databaseUrl?: Secret;
   readonly logLevel: LogLevel;
   readonly audit: { readonly segmentBytes: number; readonly minimumFreeBytes: number };
-  readonly limits: { readonly resourceBytes: number; readonly drainMs: number };
+  readonly limits: { readonly resourceBytes: number; readonly bundleBytes: number; readonly drainMs: number };
   readonly jobs: { readonly concurrency: number };
+  /** Keys for links to further pages: the first seals, all open. Empty: one is made for the life of the process. */
+  readonly sealingKeys: readonly Secret[];
   /** Addresses or CIDR ranges of proxies whose `X-Forwarded-For` counts. */
   readonly trustedProxies: readonly string[];
   /** Folders of use cases besides those that come with Sluis. */
@@ -107,6 +109,7 @@ function build(settings: ConfigSettings, context: BuildContext): Config {
     audit: settings.audit,
     limits: settings.limits,
     jobs: settings.jobs,
+    sealingKeys: settings.sealing.keys.flatMap((key, index) => secret(key, `sealing.keys.${String(index)}`, context) ?? []),
     trustedProxies: settings.trustedProxies,
     useCaseFolders: settings.useCaseFolders.map((path) => resolve(context.folder, path)),
     tenants: Object.entries(settings.tenants).map(([id, tenant]) => buildTenant(id, tenant, settings, context)),
@@ -120,7 +123,11 @@ function buildTenant(id: string, settings: TenantSettings, whole: ConfigSettings
   return {
     id,
     name: settings.name,
-    identity: { did: settings.did },
+    identity: {
+      did: settings.did ?? '',
+      ...(settings.subject === undefined ? {} : { subject: settings.subject }),
+      ...(settings.authorizationServerUrl === undefined ? {} : { authorizationServerUrl: settings.authorizationServerUrl }),
+    },
     publicUrl: settings.publicUrl ?? `${whole.public.url}/${id}`,
     node: {
       url: settings.node.url,
@@ -137,6 +144,8 @@ function buildTenant(id: string, settings: TenantSettings, whole: ConfigSettings
       login: buildLogin(settings.fhir.login, `${key}.fhir.login`, context),
       tls: buildTls(settings.fhir.tls, `${key}.fhir.tls`, context),
       timeoutMs: settings.fhir.timeoutMs,
+      document: settings.fhir.document,
+      xml: settings.fhir.xml,
     },
     outbound: buildTls(settings.outbound, `${key}.outbound`, context),
     grants: settings.grants,
@@ -193,11 +202,23 @@ function checkMeaning(settings: ConfigSettings, collect: BuildContext['collect']
     const valid = isIP(address ?? '') !== 0 && (prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits));
     insist(`trustedProxies.${index}`, valid, `is ${JSON.stringify(text)}; must be an IP address or a range such as 10.0.0.0/8`);
   });
-  const dids = new Map<string, string>();
+  const identities = new Map<string, string>();
   for (const [id, tenant] of Object.entries(settings.tenants)) {
-    const other = dids.get(tenant.did);
-    insist(`tenants.${id}.did`, other === undefined, `is also the DID of ${other ?? ''}; each tenant is one organisation`);
-    dids.set(tenant.did, id);
+    for (const name of ['did', 'authorizationServerUrl'] as const) {
+      const value = tenant[name];
+      if (value === undefined) continue;
+      const other = identities.get(value);
+      insist(`tenants.${id}.${name}`, other === undefined, `is also that of ${other ?? ''}; each tenant is one organisation`);
+      identities.set(value, id);
+    }
+    const { generations } = tenant.node;
+    insist(`tenants.${id}.did`, tenant.did !== undefined || !generations.includes('v1'), 'is missing; generation v1 needs it');
+    for (const name of ['subject', 'authorizationServerUrl'] as const)
+      insist(
+        `tenants.${id}.${name}`,
+        tenant[name] !== undefined || !generations.includes('v2'),
+        'is missing; generation v2 needs it',
+      );
     if (settings.mode === 'production') {
       const url = tenant.publicUrl ?? settings.public.url;
       insist(

@@ -129,7 +129,7 @@ tenants:
 
   it('refuses two tenants with one DID, and a trusted proxy that is no address', () => {
     const two = `${GOOD}  b:\n    name: B\n    did: did:nuts:AAA\n    node: { url: http://127.0.0.1:1 }\n    fhir: { url: http://127.0.0.1:2/fhir }\n`;
-    expect(faults(two).join()).toContain('tenants.b.did: is also the DID of a');
+    expect(faults(two).join()).toContain('tenants.b.did: is also that of a');
     expect(faults(`trustedProxies: [proxy.local]\n${GOOD}`).join()).toContain(
       'trustedProxies.0: is "proxy.local"; must be an IP address',
     );

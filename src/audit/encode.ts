@@ -76,6 +76,7 @@ function encodeFacts(facts: AuditFacts): string {
   if (facts.purpose !== undefined) text += ',"purpose":' + quoteChecked(facts.purpose);
   if (facts.useCase !== undefined) text += ',"useCase":' + quote(facts.useCase);
   if (facts.role !== undefined) text += ',"role":' + quote(facts.role);
+  if (facts.rule !== undefined) text += ',"rule":' + quote(facts.rule);
   if (facts.interaction !== undefined) text += ',"interaction":' + quoteChecked(facts.interaction);
   if (facts.path !== undefined) text += ',"path":' + quoteChecked(facts.path);
   if (credentials !== undefined && credentials.length > 0) {
@@ -85,6 +86,7 @@ function encodeFacts(facts: AuditFacts): string {
   }
   if (facts.grant !== undefined) text += ',"grant":' + quote(facts.grant);
   if (facts.patient !== undefined) text += ',"patient":' + quoteChecked(facts.patient);
+  if (facts.patientProof !== undefined) text += ',"patientProof":' + quote(facts.patientProof);
   if (attributes !== undefined) {
     let list = '';
     for (const name in attributes) {

@@ -36,6 +36,8 @@ export interface AuditFacts {
   readonly useCase?: string;
   /** The role of the use case that judged. */
   readonly role?: string;
+  /** The rule of the role that matched. */
+  readonly rule?: string;
   /** `read`, `update`, `operation:document`, `notify` … */
   readonly interaction?: string;
   /** Canonical path below the FHIR base, or of the inbound route: names of query parameters may be in it, values never. */
@@ -46,6 +48,8 @@ export interface AuditFacts {
   readonly grant?: string;
   /** Reference to the patient, from the ledger or a look-up (`Patient/…`), never a BSN. */
   readonly patient?: string;
+  /** How it is known whose data it is: `path`, `parameter`, `body`, `grant`, `look-up`. */
+  readonly patientProof?: string;
   /** Ids of the use case, such as `task` and `transfer`. */
   readonly attributes?: Readonly<Record<string, string>>;
   /** First 128 bits of the token's SHA-256, hexadecimal. */

@@ -73,11 +73,13 @@ export const storedRecord = z.object({
   purpose: z.string().optional(),
   useCase: z.string().optional(),
   role: z.string().optional(),
+  rule: z.string().optional(),
   interaction: z.string().optional(),
   path: z.string().optional(),
   credentials: z.array(z.string()).optional(),
   grant: z.string().optional(),
   patient: z.string().optional(),
+  patientProof: z.string().optional(),
   attributes: z.record(z.string(), z.string()).optional(),
   tokenHash: z.string().optional(),
 });

@@ -56,12 +56,19 @@ const login = z.union(
 
 export const tenantSchema = z.strictObject({
   name: z.string().min(1),
-  did,
+  /** Generation v1. */
+  did: did.optional(),
+  /** Generation v2: the subject at the node, and the URL of its authorization server, which is the `iss` of its tokens. */
+  subject: z.string().min(1).optional(),
+  authorizationServerUrl: baseUrl.optional(),
   /** Default: the public URL of the gateway, a slash and the tenant's id. */
   publicUrl: baseUrl.optional(),
   node: z.strictObject({
     url: baseUrl,
-    generations: z.array(z.literal('v1')).min(1).default(['v1']),
+    generations: z
+      .array(z.enum(['v1', 'v2']))
+      .min(1)
+      .default(['v1']),
     apiKey: z.strictObject({ privateKey: secretSource, name: z.string().min(1), audience: z.string().min(1) }).optional(),
     introspectionTimeoutMs: milliseconds.min(100).default(2_000),
     introspectionCacheMs: milliseconds.max(5_000).default(5_000),
@@ -72,6 +79,8 @@ export const tenantSchema = z.strictObject({
     login: login.default('none'),
     tls: tls.prefault({}),
     timeoutMs: milliseconds.min(100).default(30_000),
+    document: z.enum(['upstream', 'assemble']).default('upstream'),
+    xml: z.enum(['none', 'relative']).default('none'),
   }),
   outbound: tls.prefault({}),
   grants: z.enum(['ledger', 'credential']).default('ledger'),
@@ -80,6 +89,7 @@ export const tenantSchema = z.strictObject({
     .strictObject({
       concurrentRequests: z.int().min(1).max(10_000).default(64),
       maxAnswerBytes: bytes.default(1_073_741_824),
+      bundleEntries: z.int().min(1).max(1_000).default(100),
     })
     .prefault({}),
 });
@@ -108,10 +118,12 @@ export const configSchema = z.strictObject({
   limits: z
     .strictObject({
       resourceBytes: bytes.max(16_777_216).default(262_144),
+      bundleBytes: bytes.max(67_108_864).default(8_388_608),
       drainMs: milliseconds.default(30_000),
     })
     .prefault({}),
   jobs: z.strictObject({ concurrency: z.int().min(1).max(64).default(8) }).prefault({}),
+  sealing: z.strictObject({ keys: z.array(secretSource).default([]) }).prefault({}),
   trustedProxies: z.array(z.string().min(1)).default([]),
   useCaseFolders: z.array(z.string().min(1)).default([]),
   tenants: z

@@ -1,16 +1,28 @@
-import { interactionId, interactionType, isWrite, type Interaction } from '../fhir/interaction.ts';
+import { interactionId, interactionType, type Interaction } from '../fhir/interaction.ts';
+import type { JsonObject } from '../fhir/json.ts';
 import { interactionPath, resourcePath } from '../fhir/print-interaction.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { AccessRequest, Grant, PolicyInformation } from '../usecase/access.ts';
-import { deny, type Decision, type Deny, type Obligation, type Permit, type Reason } from '../usecase/decision.ts';
+import {
+  deny,
+  type Decision,
+  type Deny,
+  type Obligation,
+  type PatientContext,
+  type Permit,
+  type Reason,
+} from '../usecase/decision.ts';
 import type { Role, UseCase } from '../usecase/definition.ts';
 import type { UseCaseRegistry } from '../usecase/registry.ts';
+import type { Rule } from '../usecase/rules.ts';
 import type { Subject } from '../usecase/subject.ts';
-import type { GuardedWrite, Review } from '../usecase/workflow.ts';
 import { DeadlineError, within } from './deadline.ts';
 import { createInformation, type InformationSources } from './information.ts';
+import { narrow, type Proof } from './narrow.ts';
+import { resolveObligations, type Obliged } from './obligations.ts';
 import { grantOperation } from './operation.ts';
-import { matchRule } from './rules.ts';
+import { establishPatient, isFault } from './patient.ts';
+import { matchRules, type RuleFault } from './rules.ts';
 import type { UseCaseSettings } from './settings.ts';
 
 /** A question of the gate: may this subject do this here and now? */
@@ -19,6 +31,11 @@ export interface Question {
   readonly subject: Subject;
   readonly purposes: readonly string[];
   readonly interaction: Interaction;
+  /**
+   * What is to be written, read and parsed when a rule needs it, and not before the request line was judged.
+   * @throws GatewayError for a body that is refused: that is no denial
+   */
+  readonly body?: () => Promise<JsonObject>;
   readonly now: Date;
   /** Called before a resource is read for the decision. */
   readonly onLookUp: (type: string, id: string) => Promise<void>;
@@ -33,16 +50,18 @@ export interface SelectedRole {
 }
 
 /** Everything that carrying out a permit needs. */
-export interface PermitVerdict {
+export interface PermitVerdict extends Obliged {
   readonly effect: 'permit';
   readonly selected: SelectedRole;
+  readonly rule: Rule;
+  /** What goes upstream: the request as it was judged, narrowed and bounded. */
+  readonly interaction: Interaction;
   readonly request: AccessRequest;
   readonly information: PolicyInformation;
   readonly permit: Permit;
-  /** The obligations, resolved: names that the use case does not have were denied. */
-  readonly guard?: GuardedWrite<unknown>;
-  readonly reviews: readonly Review<unknown>[];
-  readonly attributes: Readonly<Record<string, string>>;
+  readonly patient?: PatientContext;
+  /** What the answer must show, entry by entry. */
+  readonly proofs: readonly Proof[];
 }
 
 /** 403. `shown` is what the caller may learn beyond `access_denied`. */
@@ -93,9 +112,10 @@ export function createDecisionPoint(options: DecisionPointOptions): DecisionPoin
     const { tenant, subject, interaction } = question;
     const selected = select(tenant, question.purposes);
     if ('effect' in selected) return selected;
-    const first = gateFault(tenant, subject, selected.role, interaction);
-    if (first !== undefined) return { effect: 'deny', selected, reason: first.reason };
-    const request = accessRequest(question, selected);
+    const matched = gateMatch(tenant, subject, selected.role, interaction);
+    if ('effect' in matched) return { effect: 'deny', selected, reason: matched.reason };
+    // A body that is refused is an answer of its own, and nobody's deadline runs while the caller sends it.
+    const body = needsBody(matched, interaction) ? await question.body?.() : undefined;
     const information = createInformation(options.sources, {
       tenant,
       useCase: selected.useCase.id,
@@ -105,7 +125,7 @@ export function createDecisionPoint(options: DecisionPointOptions): DecisionPoin
       onLookUp: question.onLookUp,
     });
     try {
-      return await within(deadlineMs, judge(selected, request, information));
+      return await within(deadlineMs, judgeByRules(matched, { question, selected, information, body }));
     } catch (error) {
       // A use case that throws, a look-up that fails, a time that is over: all are denials (attack cases E1 to E3).
       const code = error instanceof DeadlineError ? 'decision_timed_out' : 'decision_failed';
@@ -117,20 +137,76 @@ export function createDecisionPoint(options: DecisionPointOptions): DecisionPoin
   return { decide, select };
 }
 
-/** What is denied before the use case is asked. */
-function gateFault(tenant: Tenant, subject: Subject, role: Role, interaction: Interaction): Deny | undefined {
+/** What is denied before the use case is asked; else the rules that the request line matches. */
+function gateMatch(tenant: Tenant, subject: Subject, role: Role, interaction: Interaction): readonly Rule[] | Deny {
   const requester = subject.organization.id;
   if (requester === '') return deny('no_requester', 'the token names no organisation that asks');
   if (requester === tenant.identity.did && role.judgesSelf !== true) return deny('self_request', 'the organisation asks itself');
   if (role.fhirVersion !== tenant.fhir.version) return deny('other_fhir_version', `${role.id} speaks ${role.fhirVersion}`);
-  const match = matchRule(role.rules, interaction);
-  return match.matched ? undefined : deny(match.code, `${interaction.kind} matches no rule of ${role.id}`);
+  const match = matchRules(role.rules, interaction);
+  return match.matched ? match.rules : deny(match.fault.code, `${role.id}: ${match.fault.text}`);
 }
 
-function accessRequest(question: Question, selected: SelectedRole): AccessRequest {
+/** A body is not looked at for somebody who may not write there anyway; what is created can be judged by nothing else. */
+function needsBody(rules: readonly Rule[], { kind }: Interaction): boolean {
+  return kind === 'create' || kind === 'conditional-create' || rules.some(({ patient }) => patient?.from === 'body');
+}
+
+interface Case {
+  readonly question: Question;
+  readonly selected: SelectedRole;
+  readonly information: PolicyInformation;
+  readonly body: JsonObject | undefined;
+}
+
+/** The first rule whose patient, user and grant are right is the one; where none is, the last one's fault tells why. */
+async function judgeByRules(rules: readonly Rule[], on: Case): Promise<Verdict> {
+  let fault: RuleFault | undefined;
+  for (const rule of rules) {
+    const found = bindRule(rule, on);
+    const bound = found instanceof Promise ? await found : found;
+    if ('code' in bound) fault = { code: bound.code, text: `${rule.id}: ${bound.text}` };
+    else return judge(bound, on);
+  }
+  return { effect: 'deny', selected: on.selected, reason: fault ?? { code: 'no_rule' } };
+}
+
+/** A rule and what the request has shown for it. */
+interface Bound {
+  readonly rule: Rule;
+  readonly patient?: PatientContext;
+  readonly grant?: Grant;
+}
+
+function bindRule(rule: Rule, on: Case): Bound | RuleFault | Promise<Bound | RuleFault> {
+  const { user } = on.question.subject;
+  if (rule.user === 'required' && user === undefined) return { code: 'user_missing', text: 'a natural person must be proven' };
+  if (rule.user === 'forbidden' && user !== undefined) return { code: 'user_forbidden', text: 'no natural person may be named' };
+  if (rule.instance !== 'granted' && rule.patient === undefined) return { rule };
+  return bindToPatient(rule, on);
+}
+
+async function bindToPatient(rule: Rule, on: Case): Promise<Bound | RuleFault> {
+  const { information, body } = on;
+  const { interaction } = on.question;
+  const granted = async (): Promise<Grant | undefined> => {
+    const request = accessRequest(on, { rule });
+    return (await information.grants(request.resource.path)).find((each) => permits(each, request));
+  };
+  const grant = rule.instance === 'granted' ? await granted() : undefined;
+  if (rule.instance === 'granted' && grant === undefined)
+    return { code: 'no_live_grant', text: 'no live grant names path and operation' };
+  const withGrant = grant === undefined ? {} : { grant };
+  if (rule.patient === undefined) return { rule, ...withGrant };
+  const patient = await establishPatient(rule.patient, { interaction, body, information, grant: granted });
+  return isFault(patient) ? patient : { rule, patient, ...withGrant };
+}
+
+function accessRequest({ question, selected, body }: Case, { rule, patient }: Bound): AccessRequest {
   const { tenant, subject, interaction, now } = question;
   const type = interactionType(interaction);
   const id = interactionId(interaction);
+  if (body !== undefined) deepFreeze(body);
   return Object.freeze({
     subject,
     action: freezeInteraction(interaction),
@@ -138,12 +214,15 @@ function accessRequest(question: Question, selected: SelectedRole): AccessReques
       path: resourcePath(interaction) ?? interactionPath(interaction),
       ...(type === undefined ? {} : { type }),
       ...(id === undefined ? {} : { id }),
+      ...(body === undefined ? {} : { body }),
     }),
     context: Object.freeze({
       tenantId: tenant.id,
       custodian: tenant.identity.did,
       role: selected.role.id,
       purpose: selected.purpose,
+      rule: rule.id,
+      ...(patient === undefined ? {} : { patient: Object.freeze(patient) }),
       // A Date cannot be frozen: the use case gets its own.
       now: new Date(now),
       grants: tenant.grants,
@@ -164,17 +243,34 @@ function deepFreeze(value: unknown): void {
   for (const member of Object.values(value)) deepFreeze(member);
 }
 
-async function judge(selected: SelectedRole, request: AccessRequest, information: PolicyInformation): Promise<Verdict> {
-  const returned: unknown = await selected.useCase.decide(request, selected.config, information);
-  const decision = checkDecision(returned);
+async function judge(bound: Bound, on: Case): Promise<Verdict> {
+  const { selected, information } = on;
+  const { rule } = bound;
+  const request = accessRequest(on, bound);
+  const deciding: unknown = selected.useCase.decide(request, selected.config, information);
+  const decision = checkDecision(deciding instanceof Promise ? await deciding : deciding);
   if (decision === undefined) return denied(selected, 'decision_malformed', 'the use case returned no decision');
   if (decision.effect === 'deny') {
     const { reason } = decision;
     if (reason.public === undefined || !(await mayBeShown(request, information))) return { effect: 'deny', selected, reason };
     return { effect: 'deny', selected, reason, shown: reason.public };
   }
-  const resolved = resolveObligations(selected.useCase, request.action, decision.obligations);
-  if (typeof resolved === 'string') return denied(selected, resolved, 'the permit has a condition that the gate cannot keep');
+  // What rule and code say about the patient must be one thing.
+  if (bound.patient !== undefined && decision.patient !== undefined && bound.patient.reference !== decision.patient.reference)
+    return denied(selected, 'patient_ambiguous', 'the rule and the use case name two patients');
+  const patient = bound.patient ?? decision.patient;
+  const asked = [...(rule.obligations ?? []), ...ruleNarrowings(rule, patient), ...decision.obligations];
+  const obliged = resolveObligations(selected.useCase, request.action, asked);
+  if ('code' in obliged) return denied(selected, obliged.code, obliged.text);
+  const narrowed = narrow(request.action, {
+    version: on.question.tenant.fhir.version,
+    rule,
+    patient: patient?.reference,
+    narrowings: obliged.narrowings,
+    maxCount: smaller(rule.maxCount, obliged.maxCount),
+  });
+  if ('code' in narrowed) return denied(selected, narrowed.code, narrowed.text);
+  const grantId = decision.grantId ?? bound.grant?.id;
   if (decision.grantId !== undefined && request.context.grants === 'ledger') {
     const grants = await information.grants(request.resource.path);
     if (!grants.some((grant) => grant.id === decision.grantId && permits(grant, request))) {
@@ -185,7 +281,35 @@ async function judge(selected: SelectedRole, request: AccessRequest, information
       );
     }
   }
-  return { effect: 'permit', selected, request, information, permit: decision, ...resolved };
+  return {
+    effect: 'permit',
+    selected,
+    rule,
+    request,
+    information,
+    permit: grantId === undefined ? decision : { ...decision, grantId },
+    ...(patient === undefined ? {} : { patient }),
+    ...obliged,
+    interaction: narrowed.interaction,
+    proofs: narrowed.proofs,
+  };
+}
+
+function ruleNarrowings(rule: Rule, patient: PatientContext | undefined): readonly Obligation[] {
+  if (rule.narrow === undefined) return NO_OBLIGATIONS;
+  return rule.narrow.map(({ parameter, element, with: wanted }) => ({
+    kind: 'narrow',
+    parameter,
+    element,
+    // Without a patient there is nothing to narrow to, which is a conflict, which is a deny.
+    values: wanted === 'patient' ? (patient === undefined ? [] : [patient.reference]) : wanted,
+  }));
+}
+
+const NO_OBLIGATIONS: readonly Obligation[] = Object.freeze([]);
+
+function smaller(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined ? other : other === undefined ? one : Math.min(one, other);
 }
 
 function denied(selected: SelectedRole, code: string, text: string): DenyVerdict {
@@ -225,48 +349,3 @@ function checkDecision(returned: unknown): Decision | undefined {
   if (effect !== 'permit' || !('obligations' in returned) || !Array.isArray(returned.obligations)) return undefined;
   return returned as Permit;
 }
-
-interface ResolvedObligations {
-  readonly guard?: GuardedWrite<unknown>;
-  readonly reviews: readonly Review<unknown>[];
-  readonly attributes: Readonly<Record<string, string>>;
-}
-
-/** @returns a reason code when one cannot be kept */
-function resolveObligations(
-  useCase: UseCase,
-  interaction: Interaction,
-  obligations: readonly Obligation[],
-): ResolvedObligations | string {
-  let guard: GuardedWrite<unknown> | undefined;
-  const reviews: Review<unknown>[] = [];
-  let attributes: Readonly<Record<string, string>> = {};
-  for (const obligation of obligations) {
-    // What a use case returns is checked again: types hold at compile time only.
-    if (!OBLIGATIONS.has(obligation.kind)) return 'obligation_unknown';
-    switch (obligation.kind) {
-      case 'guard-write': {
-        const found = useCase.writes?.find((write) => write.name === obligation.guard);
-        // Two guards would be two verdicts on one write.
-        if (found === undefined || guard !== undefined) return 'obligation_unknown';
-        guard = found;
-        break;
-      }
-      case 'review': {
-        const found = useCase.reviews?.find((review) => review.name === obligation.review);
-        if (found === undefined) return 'obligation_unknown';
-        reviews.push(found);
-        break;
-      }
-      case 'audit':
-        attributes = { ...attributes, ...obligation.attributes };
-        break;
-    }
-  }
-  // A write goes up only as a guarded update: nothing of the caller's bytes is passed on unjudged.
-  if (isWrite(interaction) && (interaction.kind !== 'update' || guard === undefined)) return 'write_without_guard';
-  if (guard !== undefined && interaction.kind !== 'update') return 'guard_without_write';
-  return { reviews, attributes, ...(guard === undefined ? {} : { guard }) };
-}
-
-const OBLIGATIONS: ReadonlySet<string> = new Set<Obligation['kind']>(['guard-write', 'review', 'audit']);

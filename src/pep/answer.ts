@@ -83,7 +83,7 @@ function kept(answer: UpstreamAnswer): UpstreamAnswer {
 function upstreamRequest(permitted: Permitted, signal: AbortSignal): UpstreamRequest {
   const { authenticated, verdict } = permitted;
   const { received } = authenticated.addressed;
-  const { method, path, query, form } = printInteraction(authenticated.interaction);
+  const { method, path, query, form } = printInteraction(verdict.interaction);
   const headers: Record<string, string> = { accept: authenticated.answer === 'json' ? FHIR_JSON : '*/*' };
   const condition = received.headers.get('if-none-match');
   if (condition !== undefined) {

@@ -1,7 +1,8 @@
 import type { AuditSink } from '../audit/sink.ts';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
-import { isWrite } from '../fhir/interaction.ts';
+import { interactionType, isWrite, type Interaction } from '../fhir/interaction.ts';
+import { parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import { resolveAnswerFormat, resolveBodyFormat } from '../fhir/media.ts';
 import { parseInteraction } from '../fhir/parse-interaction.ts';
 import { parseQuery, type QueryPair } from '../fhir/target.ts';
@@ -67,8 +68,10 @@ export function createGate(options: GateOptions): Gate {
   }
 
   function forward(permitted: Permitted, record: RequestRecord): Promise<Reply> {
-    const { guard } = permitted.verdict;
-    return guard === undefined ? answerRead(permitted, record, options) : answerWrite(permitted, guard, record, options);
+    const { guard, interaction } = permitted.verdict;
+    if (guard?.kind === 'code') return answerWrite(permitted, guard.write, record, options);
+    if (isWrite(interaction)) throw new GatewayError('internal', `nothing carries out ${interaction.kind}`);
+    return answerRead(permitted, record, options);
   }
 
   /** Callers learn a code, operators learn why: what was missing, and which credentials of the token did not count. */
@@ -113,7 +116,35 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
     query: addressed.query,
     ...(form === undefined ? {} : { form }),
   });
-  return { stage: 'authenticated', addressed, interaction, caller, answer };
+  const body = once(() => readResource(addressed, interaction, options.maxResourceBytes));
+  return { stage: 'authenticated', addressed, interaction, caller, answer, body };
+}
+
+function once<T>(read: () => Promise<T>): () => Promise<T> {
+  let reading: Promise<T> | undefined;
+  return () => (reading ??= read());
+}
+
+/** The resource that a write brings: the one of the path, or nothing (attack case C8). */
+async function readResource({ received }: Addressed, interaction: Interaction, maxBytes: number): Promise<JsonObject> {
+  const resource = parseJsonObject(await received.readBody(maxBytes));
+  if (resource['resourceType'] !== interactionType(interaction)) throw otherThanPath('resourceType');
+  // An id of the caller's is no id of what is created (http.html#create): it is not passed on.
+  if (interaction.kind !== 'update') return without(resource, 'id');
+  if (resource['id'] !== interaction.id) throw otherThanPath('id');
+  return resource;
+}
+
+function otherThanPath(field: string): GatewayError {
+  return new GatewayError('invalid_body', `${field} is not that of the path`, {
+    fields: [{ field, problem: 'must be that of the path' }],
+  });
+}
+
+function without(resource: JsonObject, name: string): JsonObject {
+  if (!Object.hasOwn(resource, name)) return resource;
+  const { [name]: _left, ...rest } = resource;
+  return rest;
 }
 
 /** The form of a search is part of what is asked, so it is read before it is judged, and after it is known who asks. */
@@ -142,6 +173,7 @@ async function decide(
     subject: caller.subject,
     purposes: caller.purposes,
     interaction,
+    body: () => authenticated.body(),
     now: clock.now(),
     onLookUp: (type, id) => record.lookUp(type, id),
   });

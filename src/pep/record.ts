@@ -156,10 +156,15 @@ class OpenRecord implements RequestRecord {
       facts.role = selected.role.id;
     } else if (caller?.purposes[0] !== undefined) facts.purpose = caller.purposes[0];
     if (verdict !== undefined) {
-      const { credentialIds, grantId, patient } = verdict.permit;
+      const { credentialIds, grantId } = verdict.permit;
+      const { patient } = verdict;
+      facts.rule = verdict.rule.id;
       if (credentialIds !== undefined) facts.credentials = credentialIds;
       if (grantId !== undefined) facts.grant = grantId;
-      if (patient !== undefined) facts.patient = patient.reference;
+      if (patient !== undefined) {
+        facts.patient = patient.reference;
+        facts.patientProof = patient.proof;
+      }
       facts.attributes = verdict.attributes;
     }
     return facts;

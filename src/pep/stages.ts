@@ -1,4 +1,5 @@
 import type { Interaction } from '../fhir/interaction.ts';
+import type { JsonObject } from '../fhir/json.ts';
 import type { AnswerFormat } from '../fhir/media.ts';
 import type { QueryPair } from '../fhir/target.ts';
 import type { DenyVerdict, PermitVerdict } from '../pdp/decide.ts';
@@ -70,6 +71,11 @@ export interface Authenticated {
   readonly interaction: Interaction;
   readonly caller: AuthenticatedCaller;
   readonly answer: AnswerFormat;
+  /**
+   * What is to be written, read once, parsed once and found to be the resource of the path.
+   * @throws GatewayError `body_too_large` (413), `invalid_body` (400)
+   */
+  body(): Promise<JsonObject>;
 }
 
 export interface Permitted {

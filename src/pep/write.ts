@@ -1,6 +1,6 @@
 import { GatewayError } from '../errors.ts';
 import { parseIfMatch, printETag } from '../fhir/etag.ts';
-import { isJsonObject, parseJsonObject, type JsonObject } from '../fhir/json.ts';
+import { isJsonObject, type JsonObject } from '../fhir/json.ts';
 import { within } from '../pdp/deadline.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { GuardedWrite, VersionedResource, WriteResult, WriteVerdict } from '../usecase/workflow.ts';
@@ -36,10 +36,7 @@ export async function answerWrite(
   const { type = '', id = '' } = permitted.verdict.request.resource;
   const condition = received.headers.get('if-match');
   const ifVersion = condition === undefined ? undefined : parseIfMatch(condition);
-  const proposed = parseJsonObject(await received.readBody(options.maxResourceBytes));
-  if (proposed['resourceType'] !== type || proposed['id'] !== id) {
-    throw new GatewayError('invalid_body', 'the resource is not the one of the path');
-  }
+  const proposed = await permitted.authenticated.body();
   deepFreeze(proposed);
   await record.intent();
 

@@ -22,8 +22,10 @@ export interface Tenant {
 
 /** Who the tenant is to others: the DID of generation v1, and subject and authorization server URL of v2. */
 export interface TenantIdentity {
+  /** Empty for a tenant of generation v2 alone. */
   readonly did: string;
   readonly subject?: string;
+  /** What the `iss` of its v2 tokens is, whole. */
   readonly authorizationServerUrl?: string;
 }
 
@@ -44,6 +46,10 @@ export interface TenantFhir {
   readonly login: FhirLogin;
   readonly tls: TenantTls;
   readonly timeoutMs: number;
+  /** Who makes `$document`: the FHIR server, or the gate from the Composition and what the caller may read of it. */
+  readonly document: 'upstream' | 'assemble';
+  /** `relative`: the server writes no absolute URLs in XML, so that a read may have it where no obligation looks inside. */
+  readonly xml: 'none' | 'relative';
 }
 
 export type FhirLogin =
@@ -70,6 +76,8 @@ export interface TenantLimits {
   readonly concurrentRequests: number;
   /** Whole answer of the FHIR server, bytes. */
   readonly maxAnswerBytes: number;
+  /** Entries of one batch or transaction. */
+  readonly bundleEntries: number;
 }
 
 /** What a directory of tenants answers; an unknown id is `undefined`, whatever it looks like. */

@@ -1,5 +1,6 @@
 import type { Interaction } from '../fhir/interaction.ts';
 import type { JsonObject } from '../fhir/json.ts';
+import type { PatientContext } from './decision.ts';
 import type { GrantedResource, Subject } from './subject.ts';
 
 /** What is asked: AuthZEN's four parts, frozen. There is no token in it, no socket, and no clock but `context.now`. */
@@ -11,6 +12,7 @@ export interface AccessRequest {
     readonly path: string;
     readonly type?: string;
     readonly id?: string;
+    /** What is to be written, where the rule takes the patient from it. */
     readonly body?: JsonObject;
   };
   readonly context: {
@@ -20,6 +22,10 @@ export interface AccessRequest {
     /** The role that the token's purpose or scope selected. */
     readonly role: string;
     readonly purpose: string;
+    /** The id of the rule that matched. */
+    readonly rule: string;
+    /** Whose data it is about, where the rule says how that is known. */
+    readonly patient?: PatientContext;
     readonly now: Date;
     /** `ledger`: a grant must be live. `credential`: the tenant takes over from other software, credentials alone count. */
     readonly grants: 'ledger' | 'credential';

@@ -1,18 +1,8 @@
-import type { Interaction } from '../fhir/interaction.ts';
+import type { JsonObject } from '../fhir/json.ts';
 import type { AccessRequest, PolicyInformation } from './access.ts';
 import type { Decision } from './decision.ts';
+import type { ClaimRule, Rule } from './rules.ts';
 import type { ApiRoute, GuardedWrite, InboundRoute, Job, Review } from './workflow.ts';
-
-/** A line of what a role may ask at all. What no rule matches is denied before the use case's own code is asked. */
-export interface Rule {
-  readonly id: string;
-  readonly interaction: Interaction['kind'];
-  readonly types: readonly string[];
-  /** For the operation kinds: the name without `$`. */
-  readonly operation?: string;
-  /** Query parameters that may be present, besides `_format` and `_pretty`. */
-  readonly parameters?: readonly string[];
-}
 
 /** One side of one exchange. The token's purpose (v1) or scope (v2) selects exactly one role among all loaded use cases. */
 export interface Role {
@@ -22,12 +12,29 @@ export interface Role {
   /** v2. */
   readonly scopes: readonly string[];
   readonly fhirVersion: 'STU3' | 'R4';
-  /** Names of token claims that the policy may see. */
-  readonly claims?: readonly string[];
+  /** Token claims that the policy may see, by name; v2 only. */
+  readonly claims?: Readonly<Record<string, ClaimRule>>;
+  /** Names of the claims that say who asks; absent: the first present of the usual ones (`token/claims.ts`). v2 only. */
+  readonly organization?: { readonly id: string; readonly name?: string; readonly ura?: string };
+  /** `required`: only tokens that are bound to a key (DPoP). */
+  readonly proof?: 'required';
   /** Whether the policy itself judges a request of the custodian's own organisation; absent: the gate denies it (RFC003 §6.2). */
   readonly judgesSelf?: boolean;
   /** FHIR rules; empty for a role that only receives messages. */
   readonly rules: readonly Rule[];
+}
+
+/** Says of each entry of a search answer, by name from an obligation, whether it may leave. One that throws withholds the whole answer. */
+export interface Filter<Config> {
+  readonly name: string;
+  keeps(entry: { readonly request: AccessRequest; readonly resource: JsonObject }, config: Config): boolean;
+}
+
+/** Answers a read in the custodian's place, by name from an obligation; nothing is asked of the FHIR server but by look-ups. */
+export interface LocalAnswer<Config> {
+  readonly name: string;
+  /** Undefined: 404. */
+  answer(request: AccessRequest, config: Config, information: PolicyInformation): Promise<JsonObject | undefined>;
 }
 
 /** What an integrator writes, in `usecases/<id>/index.ts`. */
@@ -38,10 +45,12 @@ export interface UseCaseDefinition<Config> {
   readonly roles: readonly Role[];
   /** Parses a tenant's settings for this use case. @throws with a message per fault (zod does). */
   parseConfig(settings: unknown): Config;
-  /** Judges one request. Deny is the last line. */
+  /** Judges one request that a rule matched. Deny is the last line. A role of which the rules say everything has `permitByRule`. */
   decide(request: AccessRequest, config: Config, information: PolicyInformation): Decision | Promise<Decision>;
   readonly writes?: readonly GuardedWrite<Config>[];
   readonly reviews?: readonly Review<Config>[];
+  readonly filters?: readonly Filter<Config>[];
+  readonly answers?: readonly LocalAnswer<Config>[];
   readonly inbound?: readonly InboundRoute<Config>[];
   readonly api?: readonly ApiRoute<Config>[];
   readonly jobs?: readonly Job<Config>[];

@@ -2,6 +2,7 @@
 export * from './access.ts';
 export * from './decision.ts';
 export * from './definition.ts';
+export * from './rules.ts';
 export * from './subject.ts';
 export * from './workflow.ts';
 export { GatewayError, type ErrorCode, type FieldProblem } from '../errors.ts';

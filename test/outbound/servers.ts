@@ -103,12 +103,14 @@ export function tenantOf(
       login: { kind: 'none' },
       tls: {},
       timeoutMs: 500,
+      document: 'upstream',
+      xml: 'none',
       ...changes.fhir,
     },
     outbound: {},
     grants: 'ledger',
     useCases: new Map(),
-    limits: { concurrentRequests: 8, maxAnswerBytes: 1_000_000, ...changes.limits },
+    limits: { concurrentRequests: 8, maxAnswerBytes: 1_000_000, bundleEntries: 20, ...changes.limits },
   };
 }
 

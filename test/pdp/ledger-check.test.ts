@@ -22,10 +22,10 @@ const role: Role = {
   scopes: [],
   fhirVersion: 'STU3',
   rules: [
-    { id: 'read', interaction: 'read', types: ['Task', 'Patient'], parameters: ['_summary'] },
+    { id: 'read', interaction: 'read', types: ['Task', 'Patient'], parameters: { _summary: { any: true, optional: true } } },
     { id: 'document', interaction: 'operation-instance', types: ['Composition'], operation: 'document' },
     { id: 'update', interaction: 'update', types: ['Task'] },
-    { id: 'search', interaction: 'search-type', types: ['Patient'], parameters: ['_id'] },
+    { id: 'search', interaction: 'search-type', types: ['Patient'], parameters: { _id: { any: true, optional: true } } },
   ],
 };
 

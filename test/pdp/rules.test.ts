@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { parseInteraction } from '../../src/fhir/parse-interaction.ts';
 import { parseTarget } from '../../src/fhir/target.ts';
 import { grantOperation } from '../../src/pdp/operation.ts';
-import { matchRule } from '../../src/pdp/rules.ts';
+import { matchRules } from '../../src/pdp/rules.ts';
 import { sender } from './support.ts';
 
 function read(method: string, target: string) {
@@ -10,8 +10,8 @@ function read(method: string, target: string) {
   return parseInteraction({ method, segments, query, version: 'STU3' });
 }
 const outcome = (method: string, target: string): string => {
-  const match = matchRule(sender.rules, read(method, target));
-  return match.matched ? match.rule.id : match.code;
+  const match = matchRules(sender.rules, read(method, target));
+  return match.matched ? match.rules.map(({ id }) => id).join() : match.fault.code;
 };
 
 describe('the rules of a role', () => {

@@ -17,11 +17,19 @@ export const tenant: Tenant = {
   identity: { did: CUSTODIAN },
   publicUrl: 'https://gate.example/a',
   node: { url: 'http://127.0.0.1:1', generations: ['v1'], introspectionTimeoutMs: 1_000, introspectionCacheMs: 0 },
-  fhir: { url: 'http://127.0.0.1:1/fhir', version: 'STU3', login: { kind: 'none' }, tls: {}, timeoutMs: 1_000 },
+  fhir: {
+    url: 'http://127.0.0.1:1/fhir',
+    version: 'STU3',
+    login: { kind: 'none' },
+    tls: {},
+    timeoutMs: 1_000,
+    document: 'upstream',
+    xml: 'none',
+  },
   outbound: {},
   grants: 'ledger',
   useCases: new Map(),
-  limits: { concurrentRequests: 1, maxAnswerBytes: 1 },
+  limits: { concurrentRequests: 1, maxAnswerBytes: 1, bundleEntries: 20 },
 };
 
 export const sender: Role = {
@@ -30,11 +38,11 @@ export const sender: Role = {
   scopes: ['notes.read'],
   fhirVersion: 'STU3',
   rules: [
-    { id: 'read', interaction: 'read', types: ['Task', 'Patient'], parameters: ['_summary'] },
+    { id: 'read', interaction: 'read', types: ['Task', 'Patient'], parameters: { _summary: { any: true, optional: true } } },
     { id: 'update', interaction: 'update', types: ['Task'] },
     { id: 'create', interaction: 'create', types: ['Task'] },
     { id: 'document', interaction: 'operation-instance', types: ['Composition'], operation: 'document' },
-    { id: 'search', interaction: 'search-type', types: ['Patient'], parameters: ['_id'] },
+    { id: 'search', interaction: 'search-type', types: ['Patient'], parameters: { _id: { any: true, optional: true } } },
   ],
 };
 

@@ -73,7 +73,7 @@ describe('what a use case returns', () => {
     ['null', [null], 'decision_failed'],
     ['a review that it does not have', [{ kind: 'review', review: 'other' }], 'obligation_unknown'],
     ['a guard that it does not have', [{ kind: 'guard-write', guard: 'other' }], 'obligation_unknown'],
-    ['a guard on a read', [{ kind: 'guard-write', guard: 'status' }], 'guard_without_write'],
+    ['a guard on a read', [{ kind: 'guard-write', guard: 'status' }], 'obligation_unfit'],
   ])('with a condition that cannot be kept is a denial: %s', async (_what, obligations, code) => {
     expect(await reasonOf({ decide: returning({ effect: 'permit', reason: { code: 'x' }, obligations }) })).toBe(code);
   });
@@ -83,9 +83,7 @@ describe('what a use case returns', () => {
     const guards = (...obligations: (typeof guard)[]): Setting => ({ decide: () => permit('x', { obligations }) });
     expect(await reasonOf(guards(guard), { interaction: update })).toBe('permit');
     expect(await reasonOf(guards(), { interaction: update })).toBe('write_without_guard');
-    expect(await reasonOf(guards(guard, guard), { interaction: update })).toBe('obligation_unknown');
-    for (const each of [guards(), guards(guard)])
-      expect(await reasonOf(each, { interaction: { kind: 'create', type: 'Task' } })).toBe('write_without_guard');
+    expect(await reasonOf(guards(guard, guard), { interaction: update })).toBe('obligations_conflict');
   });
 
   it('cannot reach what is forwarded: the request is frozen in depth (E9)', async () => {

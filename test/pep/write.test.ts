@@ -39,11 +39,10 @@ async function write(world: World = {}): Promise<{ readonly steps: readonly stri
     remoteAddress: '',
     method: 'PUT',
     headers,
-    readBody: () => Promise.resolve(Buffer.from(JSON.stringify({ ...task, status: 'accepted' }))),
   };
   // Only what the write looks at; everything before it has tests of its own.
   const permitted = {
-    authenticated: { addressed: { received, tenant } },
+    authenticated: { addressed: { received, tenant }, body: () => Promise.resolve({ ...task, status: 'accepted' }) },
     verdict: { request: { resource: { type: 'Task', id: '1' } }, selected: { useCase: { id: 'notes' } }, reviews: [] },
   } as unknown as Permitted;
   const guard: GuardedWrite<unknown> = {

@@ -345,11 +345,13 @@ function tenantOf(id: string, node: string, fhir: string, concurrentRequests: nu
       login: { kind: 'basic', username: 'sluis', password: new Secret('upstream-password') },
       tls: {},
       timeoutMs: 2_000,
+      document: 'upstream',
+      xml: 'none',
     },
     outbound: {},
     grants: 'ledger',
     useCases: new Map([['notes', {}]]),
-    limits: { concurrentRequests, maxAnswerBytes: 10_000_000 },
+    limits: { concurrentRequests, maxAnswerBytes: 10_000_000, bundleEntries: 20 },
   };
 }
 

@@ -28,10 +28,15 @@ export function notes(policy: { readonly decide: UseCase['decide'] | undefined }
         scopes: [],
         fhirVersion: 'STU3',
         rules: [
-          { id: 'read', interaction: 'read', types: ['Task', 'Patient', 'Binary'], parameters: ['_summary'] },
+          {
+            id: 'read',
+            interaction: 'read',
+            types: ['Task', 'Patient', 'Binary'],
+            parameters: { _summary: { any: true, optional: true } },
+          },
           { id: 'update', interaction: 'update', types: ['Task'] },
           { id: 'document', interaction: 'operation-instance', types: ['Composition'], operation: 'document' },
-          { id: 'search', interaction: 'search-type', types: ['Patient'], parameters: ['_id'] },
+          { id: 'search', interaction: 'search-type', types: ['Patient'], parameters: { _id: { any: true, optional: true } } },
         ],
       },
       { id: 'receiver', purpose: MESSAGES, scopes: [], fhirVersion: 'STU3', rules: [] },

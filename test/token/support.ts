@@ -22,11 +22,19 @@ export function tenantOf(id = 'a', change: { readonly node?: Partial<Tenant['nod
       introspectionCacheMs: 5_000,
       ...change.node,
     },
-    fhir: { url: 'http://127.0.0.1:1/fhir', version: 'STU3', login: { kind: 'none' }, tls: {}, timeoutMs: 1_000 },
+    fhir: {
+      url: 'http://127.0.0.1:1/fhir',
+      version: 'STU3',
+      login: { kind: 'none' },
+      tls: {},
+      timeoutMs: 1_000,
+      document: 'upstream',
+      xml: 'none',
+    },
     outbound: {},
     grants: 'ledger',
     useCases: new Map(),
-    limits: { concurrentRequests: 64, maxAnswerBytes: 1_000_000 },
+    limits: { concurrentRequests: 64, maxAnswerBytes: 1_000_000, bundleEntries: 20 },
   };
 }
 

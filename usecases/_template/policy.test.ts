@@ -21,6 +21,7 @@ const base: AccessRequest = {
     custodian: 'did:nuts:custodian',
     role: 'holder',
     purpose: 'template-holder',
+    rule: 'observation-read',
     now,
     grants: 'ledger',
   },

@@ -11,6 +11,9 @@ import { sweepJob } from './sweep-job.ts';
 import { taskWrite } from './task-write.ts';
 import { PURPOSE } from './transfer.ts';
 
+/** How a read may be shortened; reviews see to it that nothing is shown by it. */
+const SHOWN = { _summary: { any: true, optional: true }, _elements: { any: true, optional: true } } as const;
+
 /** The sender: others read its Tasks and documents, and answer by PUT of the Task (facts §5.7). */
 const sender: Role = {
   id: 'sender',
@@ -20,15 +23,22 @@ const sender: Role = {
   // `allowSelf` is the tenant's setting: the policy judges (facts §6.3).
   judgesSelf: true,
   rules: [
-    { id: 'task-read', interaction: 'read', types: ['Task'], parameters: ['_summary', '_elements'] },
-    { id: 'task-update', interaction: 'update', types: ['Task'] },
+    { id: 'task-read', title: 'A Task of a transfer', interaction: 'read', types: ['Task'], parameters: SHOWN },
+    { id: 'task-update', title: 'The receiver’s answer', interaction: 'update', types: ['Task'] },
     {
       id: 'document-read',
+      title: 'What a message or hand-off is made of',
       interaction: 'read',
       types: ['Composition', ...codes.resourceTypes],
-      parameters: ['_summary', '_elements'],
+      parameters: SHOWN,
     },
-    { id: 'document', interaction: 'operation-instance', types: ['Composition'], operation: 'document' },
+    {
+      id: 'document',
+      title: 'The whole message or hand-off',
+      interaction: 'operation-instance',
+      types: ['Composition'],
+      operation: 'document',
+    },
   ],
 };
 

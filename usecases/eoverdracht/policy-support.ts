@@ -74,6 +74,7 @@ export function requestFor(action: Interaction, difference: RequestDifference = 
       custodian: 'did:nuts:sender',
       role: difference.role ?? 'sender',
       purpose: PURPOSE,
+      rule: 'rule',
       now: difference.at ?? now,
       grants: difference.mode ?? 'ledger',
     },

@@ -164,11 +164,19 @@ const tenant = (id: string, useCases: readonly string[]): Tenant => ({
   identity: { did: `did:nuts:${id}` },
   publicUrl: `https://gate.example/${id}`,
   node: { url: 'http://node.invalid', generations: ['v1'], introspectionTimeoutMs: 1_000, introspectionCacheMs: 0 },
-  fhir: { url: 'http://fhir.invalid', version: 'STU3', login: { kind: 'none' }, tls: {}, timeoutMs: 1_000 },
+  fhir: {
+    url: 'http://fhir.invalid',
+    version: 'STU3',
+    login: { kind: 'none' },
+    tls: {},
+    timeoutMs: 1_000,
+    document: 'upstream',
+    xml: 'none',
+  },
   outbound: {},
   grants: 'ledger',
   useCases: new Map(useCases.map((name) => [name, {}])),
-  limits: { concurrentRequests: 8, maxAnswerBytes: 1_000_000 },
+  limits: { concurrentRequests: 8, maxAnswerBytes: 1_000_000, bundleEntries: 20 },
 });
 
 /** A use case of the repository, over a world of its own; tenant `a` has it too. */

@@ -117,11 +117,19 @@ function tenantOf(server: ServerClient): Tenant {
     identity: { did: 'did:nuts:interop' },
     publicUrl: 'http://127.0.0.1:1/interop',
     node: { url: 'http://127.0.0.1:1', generations: ['v1'], introspectionTimeoutMs: 1000, introspectionCacheMs: 0 },
-    fhir: { url: server.base, version: 'STU3', login: { kind: 'none' }, tls: {}, timeoutMs: 30_000 },
+    fhir: {
+      url: server.base,
+      version: 'STU3',
+      login: { kind: 'none' },
+      tls: {},
+      timeoutMs: 30_000,
+      document: 'upstream',
+      xml: 'none',
+    },
     outbound: {},
     grants: 'ledger',
     useCases: new Map(),
-    limits: { concurrentRequests: 64, maxAnswerBytes: 64 * 1024 * 1024 },
+    limits: { concurrentRequests: 64, maxAnswerBytes: 64 * 1024 * 1024, bundleEntries: 20 },
   };
 }
 

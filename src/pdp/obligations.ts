@@ -1,0 +1,222 @@
+import { isWrite, type Interaction } from '../fhir/interaction.ts';
+import type { ChangeGuard, Narrowing, Obligation } from '../usecase/decision.ts';
+import type { Filter, LocalAnswer, UseCase } from '../usecase/definition.ts';
+import type { GuardedWrite, Review } from '../usecase/workflow.ts';
+import type { RuleFault } from './rules.ts';
+
+/** By what a write is held: the use case's code, or the changes that it declares. */
+export type Guard =
+  { readonly kind: 'code'; readonly write: GuardedWrite<unknown> } | { readonly kind: 'changes'; readonly changes: ChangeGuard };
+
+/** The obligations of a permit, resolved: each can be kept, and they do not contradict each other. */
+export interface Obliged {
+  readonly guard?: Guard;
+  readonly reviews: readonly Review<unknown>[];
+  readonly filters: readonly Filter<unknown>[];
+  readonly narrowings: readonly Narrowing[];
+  readonly redacted: readonly string[];
+  readonly maxCount?: number;
+  readonly requestHeaders: Readonly<Record<string, string | null>>;
+  readonly responseHeaders: Readonly<Record<string, string | null>>;
+  readonly local?: LocalAnswer<unknown>;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+const KNOWN: ReadonlySet<string> = new Set<Obligation['kind']>([
+  'guard-write',
+  'guard-changes',
+  'narrow',
+  'filter',
+  'redact',
+  'max-count',
+  'headers',
+  'answer-locally',
+  'review',
+  'audit',
+]);
+
+/** What a use case may set or strip upstream, of what the gate would send anyway or leaves out. */
+const REQUEST_HEADERS: ReadonlySet<string> = new Set(['accept-language', 'cache-control', 'prefer']);
+/** What it may set or strip of an answer. */
+const RESPONSE_HEADERS: ReadonlySet<string> = new Set([
+  'content-language',
+  'content-location',
+  'etag',
+  'last-modified',
+  'location',
+  'warning',
+]);
+
+/** Resolves the obligations of a permit. @returns a fault when one is unknown, cannot be kept for this interaction, or contradicts another */
+export function resolveObligations(
+  useCase: UseCase,
+  interaction: Interaction,
+  obligations: readonly Obligation[],
+): Obliged | RuleFault {
+  let guard: Guard | undefined;
+  let local: LocalAnswer<unknown> | undefined;
+  let maxCount: number | undefined;
+  const reviews: Review<unknown>[] = [];
+  const filters: Filter<unknown>[] = [];
+  const narrowings: Narrowing[] = [];
+  const redacted: string[] = [];
+  let requestHeaders: Readonly<Record<string, string | null>> = {};
+  let responseHeaders: Readonly<Record<string, string | null>> = {};
+  let attributes: Readonly<Record<string, string>> = {};
+  for (const obligation of obligations) {
+    // What a use case returns is checked again: types hold at compile time only.
+    if (!KNOWN.has(obligation.kind)) return { code: 'obligation_unknown', text: `${obligation.kind} is no obligation` };
+    switch (obligation.kind) {
+      case 'guard-write': {
+        const write = useCase.writes?.find(({ name }) => name === obligation.guard);
+        if (write === undefined) return unknown('write', obligation.guard);
+        // Two guards would be two verdicts on one write.
+        if (guard !== undefined) return conflict('two guards');
+        guard = { kind: 'code', write };
+        break;
+      }
+      case 'guard-changes':
+        if (guard !== undefined) return conflict('two guards');
+        guard = { kind: 'changes', changes: obligation };
+        break;
+      case 'narrow': {
+        const other = narrowings.find(({ parameter }) => parameter === obligation.parameter);
+        if (other !== undefined && JSON.stringify(other.values) !== JSON.stringify(obligation.values))
+          return conflict(`two narrowings of ${obligation.parameter}`);
+        if (!Array.isArray(obligation.values) || obligation.values.length === 0) return conflict('a narrowing to nothing');
+        if (other === undefined) narrowings.push(obligation);
+        break;
+      }
+      case 'filter': {
+        const filter = useCase.filters?.find(({ name }) => name === obligation.filter);
+        if (filter === undefined) return unknown('filter', obligation.filter);
+        filters.push(filter);
+        break;
+      }
+      case 'redact':
+        redacted.push(...obligation.elements);
+        break;
+      case 'max-count':
+        if (!(obligation.count >= 1)) return conflict('a page of none');
+        maxCount = Math.min(maxCount ?? Infinity, obligation.count);
+        break;
+      case 'headers': {
+        const request = merged(requestHeaders, obligation.request, REQUEST_HEADERS);
+        const response = merged(responseHeaders, obligation.response, RESPONSE_HEADERS);
+        if (request === undefined || response === undefined)
+          return conflict('a header that is not the use case’s, or is set twice');
+        requestHeaders = request;
+        responseHeaders = response;
+        break;
+      }
+      case 'answer-locally': {
+        const answer = useCase.answers?.find(({ name }) => name === obligation.answer);
+        if (answer === undefined) return unknown('answer', obligation.answer);
+        if (local !== undefined) return conflict('two local answers');
+        local = answer;
+        break;
+      }
+      case 'review': {
+        const review = useCase.reviews?.find(({ name }) => name === obligation.review);
+        if (review === undefined) return unknown('review', obligation.review);
+        reviews.push(review);
+        break;
+      }
+      case 'audit':
+        attributes = { ...attributes, ...obligation.attributes };
+        break;
+    }
+  }
+  const unfit = fitFault(interaction, { guard, local, narrowings, filters, redacted });
+  if (unfit !== undefined) return unfit;
+  return {
+    ...(guard === undefined ? {} : { guard }),
+    ...(local === undefined ? {} : { local }),
+    ...(maxCount === undefined ? {} : { maxCount }),
+    reviews,
+    filters,
+    narrowings,
+    redacted,
+    requestHeaders,
+    responseHeaders,
+    attributes,
+  };
+}
+
+interface Fitting {
+  readonly guard: Guard | undefined;
+  readonly local: LocalAnswer<unknown> | undefined;
+  readonly narrowings: readonly unknown[];
+  readonly filters: readonly unknown[];
+  readonly redacted: readonly unknown[];
+}
+
+/** An obligation that could not be kept would be a promise without effect. */
+function fitFault(interaction: Interaction, { guard, local, narrowings, filters, redacted }: Fitting): RuleFault | undefined {
+  const { kind } = interaction;
+  const isChange = kind === 'update' || kind === 'patch';
+  // What changes something goes up only under a guard: nothing of the caller's bytes is passed on unjudged.
+  if (isChange && guard === undefined) return { code: 'write_without_guard', text: `${kind} needs a guard` };
+  if (!isChange && guard !== undefined)
+    return { code: 'obligation_unfit', text: `a guard is for update and patch, not for ${kind}` };
+  if (!isCarriedOut(interaction)) return { code: 'interaction_not_carried_out', text: `the gate does not carry out ${kind}` };
+  if (isWrite(interaction)) {
+    if (local !== undefined || narrowings.length > 0 || filters.length > 0)
+      return { code: 'obligation_unfit', text: `what is for reads does not fit ${kind}` };
+  }
+  if ('type' in interaction && interaction.type === 'Binary' && (filters.length > 0 || redacted.length > 0))
+    return { code: 'obligation_unfit', text: 'nobody looks inside a Binary' };
+  return undefined;
+}
+
+/** A rule that names what the gate does not carry out is refused at start; this is the last line. */
+export function isCarriedOut(interaction: Interaction): boolean {
+  switch (interaction.kind) {
+    case 'conditional-update':
+    case 'conditional-patch':
+    case 'conditional-delete':
+      return false;
+    case 'operation-instance':
+    case 'operation-type':
+    case 'operation-system':
+      return interaction.method === 'GET';
+    case 'read':
+    case 'vread':
+    case 'update':
+    case 'patch':
+    case 'delete':
+    case 'history-instance':
+    case 'history-type':
+    case 'history-system':
+    case 'create':
+    case 'search-type':
+    case 'search-system':
+    case 'search-compartment':
+    case 'capabilities':
+    case 'bundle':
+    case 'conditional-create':
+      return true;
+  }
+}
+
+function merged(
+  into: Readonly<Record<string, string | null>>,
+  more: Readonly<Record<string, string | null>> | undefined,
+  allowed: ReadonlySet<string>,
+): Readonly<Record<string, string | null>> | undefined {
+  if (more === undefined) return into;
+  for (const name of Object.keys(more)) {
+    const value = more[name];
+    if (!allowed.has(name) || (Object.hasOwn(into, name) && into[name] !== value)) return undefined;
+    if (typeof value === 'string' ? !/^[\t\x20-\x7e]*$/.test(value) : value !== null) return undefined;
+  }
+  return { ...into, ...more };
+}
+
+function unknown(what: string, name: string): RuleFault {
+  return { code: 'obligation_unknown', text: `the use case has no ${what} ${name}` };
+}
+
+function conflict(text: string): RuleFault {
+  return { code: 'obligations_conflict', text };
+}
