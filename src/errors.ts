@@ -46,6 +46,8 @@ export interface GatewayErrorOptions {
   readonly reason?: string;
   /** Seconds after which the caller may try again (`Retry-After`). */
   readonly retryAfterSeconds?: number;
+  /** For 401: what `WWW-Authenticate` asks for, where that is not what the code alone says. */
+  readonly challenge?: string;
   /** For 405. */
   readonly allow?: readonly string[];
   /** Where the fault is, in the caller's own words (a JSON path, a header or parameter name): may reach the caller. */

@@ -2,10 +2,11 @@ import type { Clock } from '../clock.ts';
 import type { Logger } from '../log.ts';
 import type { Database } from '../store/database.ts';
 import { purgeReplies } from '../store/idempotency.ts';
+import { purgeProofIds } from '../store/proof-ids.ts';
 import { purgeUserSessions } from '../store/user-sessions.ts';
 import { purgeDoneJobs } from './jobs.ts';
 
-/** Removes what is past its time: identities of care workers, answers for repeats, jobs that were done long ago. */
+/** Removes what is past its time: identities of care workers, answers for repeats, used proofs, jobs that were done long ago. */
 export interface Housekeeping {
   start(): void;
   /** One round; `start` does it every minute. */
@@ -25,6 +26,7 @@ export function createHousekeeping(database: Database, clock: Clock, logger: Log
     // One short transaction each, so that a big one keeps nobody waiting.
     await database.transaction((tx) => purgeUserSessions(tx, now), { isolationLevel: 'read committed' });
     await database.transaction((tx) => purgeReplies(tx, now), { isolationLevel: 'read committed' });
+    await database.transaction((tx) => purgeProofIds(tx, now), { isolationLevel: 'read committed' });
     await database.transaction((tx) => purgeDoneJobs(tx, new Date(now.getTime() - DONE_JOBS_KEPT_MS)), {
       isolationLevel: 'read committed',
     });

@@ -23,6 +23,7 @@ function migrations(postgres: boolean): Record<string, Migration> {
   const text = postgres ? sql`text collate "C"` : sql`text`;
   return {
     '001-first': { up: (db: Kysely<unknown>) => first(db, text, postgres) },
+    '002-proof-ids': { up: (db: Kysely<unknown>) => proofIds(db, text) },
   };
 }
 
@@ -86,4 +87,11 @@ async function first(db: Kysely<unknown>, text: RawBuilder<unknown>, postgres: b
   // Has no rows: `database.ts` locks it.
   if (postgres) statements.push(sql`create table transaction_gate (nothing integer)`);
   for (const statement of statements) await statement.execute(db);
+}
+
+async function proofIds(db: Kysely<unknown>, text: RawBuilder<unknown>): Promise<void> {
+  await sql`create table proof_id (
+    tenant ${text} not null, id ${text} not null, expires_at ${text} not null,
+    primary key (tenant, id))`.execute(db);
+  await sql`create index proof_id_expiry on proof_id (expires_at)`.execute(db);
 }

@@ -10,6 +10,7 @@ export interface Schema {
   readonly idempotency: IdempotencyTable;
   readonly api_key: ApiKeyTable;
   readonly user_session: UserSessionTable;
+  readonly proof_id: ProofIdTable;
   readonly job: JobTable;
   readonly job_attempt: JobAttemptTable;
   readonly grant_entry: GrantTable;
@@ -74,6 +75,13 @@ export interface UserSessionTable {
   url: string | null;
   presentation_json: string | null;
   created_at: string;
+  expires_at: string;
+}
+
+/** A DPoP proof that was used; `id` is a hash of its key and `jti`. */
+export interface ProofIdTable {
+  tenant: string;
+  id: string;
   expires_at: string;
 }
 

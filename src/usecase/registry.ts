@@ -1,3 +1,4 @@
+import { reservedClaimsOf } from './claims.ts';
 import type { Role, UseCase } from './definition.ts';
 
 /** A role and the use case that declares it. */
@@ -16,7 +17,8 @@ export interface UseCaseRegistry {
 
 /**
  * Checks the loaded use cases against each other.
- * @throws Error naming the two that claim the same id, purpose or scope: an ambiguous configuration does not start.
+ * @throws Error naming the two that claim the same id, purpose or scope, or the role that reads a claim which can be none: such a
+ *   configuration does not start.
  */
 export function createRegistry(useCases: readonly UseCase[]): UseCaseRegistry {
   const byId = new Map<string, UseCase>();
@@ -25,6 +27,12 @@ export function createRegistry(useCases: readonly UseCase[]): UseCaseRegistry {
     if (byId.has(useCase.id)) throw new Error(`use case ${useCase.id} is loaded twice`);
     byId.set(useCase.id, useCase);
     for (const role of useCase.roles) {
+      const [reserved] = reservedClaimsOf(role);
+      if (reserved !== undefined) {
+        throw new Error(
+          `${useCase.id}/${role.id} reads the claim ${reserved}, which is a member of the protocol and never a claim`,
+        );
+      }
       // One object per role: a token with two scopes of one role selects that role.
       const loaded: LoadedRole = { useCase, role };
       for (const purpose of new Set([role.purpose, ...role.scopes])) {
