@@ -15,6 +15,7 @@ export function encodeEntry(entry: AuditEntry, intent?: number): string {
     case 'outcome':
       if (intent !== undefined) text += ',"intent":' + String(intent);
       text += ',"outcome":"' + entry.outcome + '","status":' + integer(entry.status) + ',"reason":' + quoteChecked(entry.reason);
+      if (entry.why !== undefined) text += ',"why":' + quoteChecked(entry.why);
       if (entry.bytes !== undefined) text += ',"bytes":' + integer(entry.bytes);
       if (entry.durationMs !== undefined) text += ',"durationMs":' + decimal(entry.durationMs);
       if (entry.complete !== undefined) text += entry.complete ? ',"complete":true' : ',"complete":false';

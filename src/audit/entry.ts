@@ -80,6 +80,8 @@ export type AuditIntent = AuditFacts & { readonly phase: 'intent' };
 export type AuditOutcomeEntry = AuditFacts & {
   readonly phase: 'outcome';
   readonly outcome: AuditOutcome;
+  /** The reason in words, for what was denied: names of fields and rules, never a value of the caller's. */
+  readonly why?: string;
   /** HTTP status that the caller got; 0 when no answer was sent. */
   readonly status: number;
   /** The operator's code for why. */

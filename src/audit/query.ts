@@ -62,6 +62,7 @@ export const storedRecord = z.object({
   outcome: z.enum(AUDIT_OUTCOMES).optional(),
   status: z.number().int().optional(),
   reason: z.string().optional(),
+  why: z.string().optional(),
   bytes: z.number().optional(),
   durationMs: z.number().optional(),
   complete: z.boolean().optional(),

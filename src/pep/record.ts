@@ -15,6 +15,8 @@ export interface Ending {
   /** 0 when no answer was sent. */
   readonly status: number;
   readonly reason: string;
+  /** The reason in words, for the operator. */
+  readonly why?: string;
   readonly bytes?: number;
   readonly complete?: boolean;
   readonly resourceVersion?: string;

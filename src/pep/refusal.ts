@@ -11,6 +11,7 @@ interface Refusal {
   readonly code: ErrorCode;
   readonly text: string;
   readonly reason: string;
+  readonly why?: string;
   readonly outcome: AuditOutcome;
   readonly headers?: Readonly<Record<string, string>>;
   readonly expression?: readonly string[];
@@ -36,6 +37,7 @@ export async function refuseDenied(record: RequestRecord, reason: Reason, shown?
     code: 'forbidden',
     text: shown ?? 'access_denied',
     reason: reason.code,
+    ...(reason.text === undefined ? {} : { why: reason.text }),
     outcome: 'denied',
     close: false,
   });
@@ -66,6 +68,7 @@ async function answerRefusal(record: RequestRecord, refusal: Refusal): Promise<R
     await record.outcome({
       outcome: refusal.outcome,
       reason: refusal.reason,
+      ...(refusal.why === undefined ? {} : { why: refusal.why }),
       ...(refusal.reason === CALLER_GONE
         ? { status: 0, bytes: 0, complete: false }
         : { status: first.status, bytes: bodyLength(first) }),

@@ -1,0 +1,27 @@
+import { GatewayError } from '../errors.ts';
+import { interactionType, type Interaction } from '../fhir/interaction.ts';
+import type { JsonObject } from '../fhir/json.ts';
+
+/**
+ * The resource that a write brings: the one of the path, or nothing (attack case C8).
+ * @throws GatewayError `invalid_body` (400) that names the member
+ */
+export function readResource(resource: JsonObject, interaction: Interaction): JsonObject {
+  if (resource['resourceType'] !== interactionType(interaction)) throw otherThanPath('resourceType');
+  if (interaction.kind !== 'update') return withoutId(resource);
+  if (resource['id'] !== interaction.id) throw otherThanPath('id');
+  return resource;
+}
+
+function otherThanPath(field: string): GatewayError {
+  return new GatewayError('invalid_body', `${field} is not that of the path`, {
+    fields: [{ field, problem: 'must be that of the path' }],
+  });
+}
+
+// An id of the caller's is no id of what is created (http.html#create): it is not passed on.
+function withoutId(resource: JsonObject): JsonObject {
+  if (!Object.hasOwn(resource, 'id')) return resource;
+  const { id: _left, ...rest } = resource;
+  return rest;
+}
