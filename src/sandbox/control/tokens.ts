@@ -1,42 +1,56 @@
-import { randomUUID } from 'node:crypto';
+import { randomUUID, type JsonWebKey } from 'node:crypto';
 import { z } from 'zod';
 import type { VC } from '../node/index.ts';
 import { CONTROL_HEADER } from '../world/faults.ts';
 import type { RunningOrganization, World } from '../world/world.ts';
-import { ControlProblem, wrong } from './problem.ts';
+import { makeOpaqueToken } from './opaque-tokens.ts';
+import { wrong } from './problem.ts';
 import type { TokenRequest } from './requests.ts';
 
 /** The answer of `POST /tokens`. */
 export interface TokenAnswer {
   readonly access_token: string;
-  readonly token_type: 'bearer';
+  readonly token_type: 'bearer' | 'Bearer' | 'DPoP';
   /** Seconds; negative for a token that has expired. */
   readonly expires_in: number;
+  /** With `dpop`: the private key that the token is bound to, and its id at the requester's node. */
+  readonly dpopJwk?: JsonWebKey;
+  readonly dpop_kid?: string;
 }
 
 const DEFAULT_LIFE_S = 60;
 const CREDENTIAL_LIFE_MS = 30 * 86_400_000;
 
-/** Makes a token for `tenant`'s gate (design §11): grants and their credentials first, then the token, signed by the tenant's node. */
+/** Makes a token for `tenant`'s gate (design §11): grants and their credentials first, then the token, made by the tenant's node. */
 export async function makeToken(world: World, request: TokenRequest): Promise<TokenAnswer> {
-  if (request.generation === 'v2') {
-    throw new ControlProblem(501, 'generation v2 is not here yet: the simulated nodes make v1 tokens', {
-      fields: [{ field: 'generation', problem: 'must be v1 for now' }],
-    });
-  }
-  if (request.dpop) throw wrong('dpop', 'is for generation v2: a v1 token is a bearer token');
   const custodian = tenantOf(world, request.tenant);
   const requester = partyOf(world, request.requester);
-  // A v1 token names one service; `scope` is its v2 word.
   const purpose = request.purpose ?? request.scope ?? '';
+  switch (request.generation) {
+    case 'v1':
+      return makeSignedToken(world, custodian, requester, purpose, request);
+    case 'v2':
+      return makeOpaqueToken(world, custodian, requester, purpose, request);
+  }
+}
+
+/** Generation v1: a token that names one service; `scope` is its v2 word. */
+async function makeSignedToken(
+  world: World,
+  custodian: RunningOrganization,
+  requester: RunningOrganization,
+  purpose: string,
+  request: TokenRequest,
+): Promise<TokenAnswer> {
+  if (request.dpop) throw wrong('dpop', 'is for generation v2: a v1 token is a bearer token');
   if (!custodian.services.has(purpose)) {
     custodian.node.register(purpose, {});
     custodian.services.add(purpose);
   }
-  const granted = request.grants === undefined ? [] : [await openGrant(world, custodian, requester, purpose, request.grants)];
+  const granted = request.grants === undefined ? [] : [await openGrant(world, custodian, requester.did, purpose, request.grants)];
   const expiresInS = request.expiresInS ?? DEFAULT_LIFE_S;
   const token = await custodian.node.mintToken({
-    requester,
+    requester: requester.did,
     purpose,
     credentials: [...(request.credentials ?? []), ...granted],
     ...(request.user === undefined ? {} : { user: request.user }),
@@ -54,10 +68,10 @@ export function tenantOf(world: World, id: string): RunningOrganization & Requir
   throw wrong('tenant', `must be one of ${known.join(', ')}`);
 }
 
-/** The DID of a party by its name or DID. */
-function partyOf(world: World, nameOrDid: string): string {
-  const found = world.organizations.find(({ id, did }) => id === nameOrDid || did === nameOrDid);
-  if (found !== undefined) return found.did;
+/** A party by its name, or its DID of either generation. */
+function partyOf(world: World, nameOrDid: string): RunningOrganization {
+  const found = world.organizations.find(({ id, did, node }) => [id, did, node.subject.did].includes(nameOrDid));
+  if (found !== undefined) return found;
   throw wrong('requester', `must be one of ${world.organizations.map(({ id }) => id).join(', ')}, or the DID of one`);
 }
 
@@ -71,21 +85,25 @@ async function openGrant(
 ): Promise<VC> {
   const expiresAt = new Date(world.clock.now().getTime() + CREDENTIAL_LIFE_MS);
   const credential = await issue(custodian, requester, purpose, resources, expiresAt);
-  const id = z.string().parse(credential['id']);
-  await world.gateway.ask({
-    type: 'open-grant',
-    tenant: custodian.id,
-    grant: {
-      requester,
-      purpose,
-      resources: [...resources],
-      kind: 'sandbox',
-      recordId: randomUUID(),
-      expiresAt: expiresAt.toISOString(),
-      credentialId: id,
-    },
-  });
+  const credentialId = z.string().parse(credential['id']);
+  await enterGrant(world, custodian, { requester, purpose, resources: [...resources], expiresAt, credentialId });
   return credential;
+}
+
+/** A live grant in the ledger. */
+export async function enterGrant(
+  world: World,
+  custodian: RunningOrganization,
+  grant: {
+    readonly requester: string;
+    readonly purpose: string;
+    readonly resources: NonNullable<TokenRequest['grants']>;
+    readonly expiresAt: Date;
+    readonly credentialId?: string;
+  },
+): Promise<void> {
+  const entry = { ...grant, kind: 'sandbox', recordId: randomUUID(), expiresAt: grant.expiresAt.toISOString() };
+  await world.gateway.ask({ type: 'open-grant', tenant: custodian.id, grant: entry });
 }
 
 /** As the gateway has it issued (a private NutsAuthorizationCredential). */

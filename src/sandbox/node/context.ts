@@ -1,5 +1,6 @@
 /** What the parts of one node work with. */
 import type { Clock } from '../../clock.ts';
+import type { IamMemory, Policy } from './iam/store.ts';
 import type { NodeStore, SimulatedNetwork } from './network.ts';
 import type { SignSession } from './session-types.ts';
 
@@ -14,6 +15,10 @@ export interface NodeContext {
   /** Whether the unsigned `dummy` means exist (a node in strict mode has none). */
   readonly dummyMeans: boolean;
   readonly sessions: Map<string, SignSession>;
+  /** Tokens of generation v2 and what belongs to them. */
+  readonly iam: IamMemory;
+  /** By scope. */
+  readonly policies: Map<string, Policy>;
   /** Milliseconds since 1970 at which it was started. */
   readonly startedAt: () => number;
   readonly isHealthy: () => boolean;

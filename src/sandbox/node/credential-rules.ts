@@ -8,7 +8,7 @@ import { NodeProblem, within } from './problem.ts';
 type Shape = { readonly [property: string]: Shape | true };
 
 const SHAPES: Readonly<Record<string, Shape>> = {
-  [ORGANIZATION]: { id: true, type: true, organization: { type: true, name: true, city: true } },
+  [ORGANIZATION]: { id: true, type: true, organization: { type: true, name: true, city: true, ura: true } },
   [AUTHORIZATION]: {
     id: true,
     type: true,

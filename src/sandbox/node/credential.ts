@@ -30,14 +30,15 @@ export async function signDocument(
   key: SigningKey,
   now: Date,
   purpose: 'assertionMethod' | 'authentication' = 'assertionMethod',
-  challenge?: string,
+  /** More members of the proof, such as `challenge`. */
+  more: Json = {},
 ): Promise<Json> {
   const proof = {
     created: now.toISOString(),
     proofPurpose: purpose,
     type: 'JsonWebSignature2020',
     verificationMethod: key.kid,
-    ...(challenge === undefined ? {} : { challenge }),
+    ...more,
   };
   const signed = await new FlattenedSign(payload(document, proof))
     .setProtectedHeader({ alg: 'ES256', b64: false, crit: ['b64'], kid: key.kid })

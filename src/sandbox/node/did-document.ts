@@ -1,4 +1,4 @@
-/** DID documents of did:nuts and the references between their services (facts §5.1). */
+/** DID documents and the references between their services (facts §5.1). */
 import type { PublicJwk } from './key.ts';
 import { DID_NOT_FOUND, NodeProblem, SERVICE_NOT_FOUND, within } from './problem.ts';
 
@@ -18,8 +18,10 @@ export interface DidDocument {
     readonly controller: string;
     readonly publicKeyJwk: PublicJwk;
   }[];
+  readonly authentication?: readonly string[];
   readonly assertionMethod?: readonly string[];
   readonly capabilityInvocation?: readonly string[];
+  readonly capabilityDelegation?: readonly string[];
   readonly keyAgreement?: readonly string[];
   readonly service?: readonly Service[];
 }
@@ -30,6 +32,11 @@ export const DID_CONTEXTS: readonly string[] = [
   'https://www.w3.org/ns/did/v1',
 ];
 
+export const WEB_DID_CONTEXTS: readonly string[] = [
+  'https://www.w3.org/ns/did/v1',
+  'https://w3c-ccg.github.io/lds-jws2020/contexts/lds-jws2020-v1.json',
+];
+
 /** Where documents are found; `undefined` for a DID that the network does not have. */
 export type ResolveDocument = (did: string) => DidDocument | undefined;
 
@@ -37,7 +44,8 @@ export type ResolveDocument = (did: string) => DidDocument | undefined;
 export function parseDid(value: string): string {
   if (value.length < 7) throw new NodeProblem(400, 'invalid DID: input length is less than 7');
   if (!value.startsWith('did:')) throw new NodeProblem(400, "invalid DID: input does not begin with 'did:' prefix");
-  if (!/^did:[a-z0-9]+:[A-Za-z0-9.-]+$/.test(value)) {
+  const isWeb = /^did:web:(?:[A-Za-z0-9._:-]|%[0-9A-Fa-f]{2})+$/.test(value);
+  if (!isWeb && !/^did:[a-z0-9]+:[A-Za-z0-9.-]+$/.test(value)) {
     throw new NodeProblem(400, "invalid DID: byte is not ALPHA OR DIGIT OR '.' OR '-'");
   }
   return value;

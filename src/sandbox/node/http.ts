@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { z } from 'zod';
 
 import { isObject } from './json.ts';
-import { NodeProblem, problemBody } from './problem.ts';
+import { NodeCrash, NodeProblem, problemBody } from './problem.ts';
 
 export interface Call {
   /** Path parameters, unescaped. */
@@ -75,6 +75,10 @@ export function createHandler(
       const call = toCall(req, hit.params, new URLSearchParams(search), body);
       send(req, res, await hit.route.handle(call));
     } catch (error) {
+      if (error instanceof NodeCrash) {
+        req.socket.destroy();
+        return;
+      }
       const failure =
         error instanceof NodeProblem ? error : new NodeProblem(500, error instanceof Error ? error.message : 'failed');
       send(req, res, problem(failure, hit.route.operation));

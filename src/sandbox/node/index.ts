@@ -1,9 +1,13 @@
 /**
- * The simulated Nuts node: `createSimulatedNetwork`, `startSimulatedNode`, `SimulatedNode`. It behaves as a v5 node does (did:nuts,
- * auth v1), with real keys, tokens and grants between nodes, on loopback, for development only.
+ * The simulated Nuts node: `createSimulatedNetwork`, `startSimulatedNode`, `SimulatedNode`. It has both generations on one listener:
+ * did:nuts and auth v1 as a v5 node, did:web and auth v2 as a v6 node, with real keys, tokens and grants between nodes, on loopback,
+ * for development only.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { JsonWebKey } from 'node:crypto';
+
+import { z } from 'zod';
 
 import type { Clock } from '../../clock.ts';
 import type { FaultInjector } from '../faults.ts';
@@ -16,6 +20,15 @@ import { documentOf } from './did-document.ts';
 import { createHandler, readBody } from './http.ts';
 import { foundingDate, type SimulatedNetwork } from './network.ts';
 import { KEY_NOT_FOUND } from './problem.ts';
+import { iamRoutes } from './iam/iam-api.ts';
+import { oauthRoutes } from './iam/oauth-api.ts';
+import { requestServiceToken } from './iam/service-token.ts';
+import { createIamMemory, type AnyCredential, type Policy } from './iam/store.ts';
+import { found, issuerUrl } from './iam/subject.ts';
+import { changeLife } from './iam/token.ts';
+import { loadCredential } from './iam/wallet.ts';
+import type { Json } from './json.ts';
+import { sha256 } from './key.ts';
 import { createRateLimiter } from './rate-limit.ts';
 import { registryRoutes } from './registry-api.ts';
 import { addService, replaceService } from './service-api.ts';
@@ -23,6 +36,7 @@ import { signRoutes } from './sign-api.ts';
 import type { SignSession, UserClaims } from './session-types.ts';
 import { statusRoutes } from './status-api.ts';
 
+export type { AnyCredential, Policy } from './iam/store.ts';
 export type { VC } from './credential.ts';
 export { createSimulatedNetwork, type SimulatedNetwork } from './network.ts';
 
@@ -47,6 +61,27 @@ export interface MintRequest {
   readonly expiresInS?: number;
 }
 
+/** What a node asks for as client (generation v2). */
+export interface ServiceToken {
+  /** The other's `authorizationServerUrl`. */
+  readonly server: string;
+  readonly scope: string;
+  readonly tokenType: 'Bearer' | 'DPoP';
+  /** Stated by the organisation about itself. */
+  readonly selfAttested?: readonly Json[];
+  /** Signed ones, beside what is in its wallet. */
+  readonly signed?: readonly AnyCredential[];
+  /** Sent along with every call to the other. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface ServiceTokenAnswer {
+  readonly token: string;
+  /** Of the key that the token is bound to, for `DPoP`: its id, and the key itself. */
+  readonly kid?: string;
+  readonly privateJwk?: JsonWebKey;
+}
+
 export interface SimulatedNode {
   readonly name: string;
   /** The organisation's DID. */
@@ -59,9 +94,19 @@ export interface SimulatedNode {
   register(service: string, endpoints: Readonly<Record<string, string>>): void;
   /** The access token that its token endpoint would give for such a grant, without one. */
   mintToken(request: MintRequest): Promise<string>;
+  /** The organisation's subject of generation v2: its id, its DID, and the issuer of its tokens. */
+  readonly subject: { readonly id: string; readonly did: string; readonly authorizationServerUrl: string };
+  /** The DID that vouches for the names of organisations of generation v2. */
+  readonly anchorDid: string;
+  /** Presentation definitions by scope; what is put in counts at once. */
+  readonly policies: Map<string, Policy>;
+  /** Has the organisation ask another node for a token of generation v2, by a real exchange between the two. */
+  requestToken(request: ServiceToken): Promise<ServiceTokenAnswer>;
+  /** Gives a token that this node issued another life, counted from now; negative for one that has ended. */
+  setTokenLife(token: string, expiresInS: number): void;
   /** Down: `/health` says 503, and introspection knows no token, as at a node that lost its store. */
   setHealth(up: boolean): void;
-  /** Forgets what a real node has in memory only: signing sessions. */
+  /** Forgets what a real node has in memory only: signing sessions, tokens of generation v2, nonces, ids of proofs. */
   restart(): void;
   close(): Promise<void>;
 }
@@ -77,6 +122,8 @@ export interface SimulatedNodeOptions {
   readonly host?: '127.0.0.1';
   /** Whether the unsigned `dummy` means can be used; true by default. */
   readonly dummyMeans?: boolean;
+  /** Presentation definitions by scope, as in policy files. */
+  readonly policies?: Readonly<Record<string, Policy>>;
   /** Whether changing calls are limited as in strict mode; false by default. */
   readonly rateLimiter?: boolean;
   readonly mode?: 'development' | 'production';
@@ -101,6 +148,8 @@ export async function startSimulatedNode(options: SimulatedNodeOptions): Promise
   let url = '';
   let startedAt = clock.now().getTime();
   const sessions = new Map<string, SignSession>();
+  const iam = createIamMemory();
+  const policies = new Map(Object.entries(options.policies ?? {}));
   const limiter = createRateLimiter(clock);
   const context: NodeContext = {
     network,
@@ -110,6 +159,8 @@ export async function startSimulatedNode(options: SimulatedNodeOptions): Promise
     vendorDid: vendor.id,
     dummyMeans: options.dummyMeans !== false,
     sessions,
+    iam,
+    policies,
     startedAt: () => startedAt,
     isHealthy: () => isUp,
   };
@@ -119,6 +170,8 @@ export async function startSimulatedNode(options: SimulatedNodeOptions): Promise
     ...credentialRoutes(context),
     ...registryRoutes(context),
     ...signRoutes(context),
+    ...iamRoutes(context),
+    ...oauthRoutes(context),
   ];
   const serve = createHandler(routes, () => options.rateLimiter !== true || limiter.take());
 
@@ -134,6 +187,10 @@ export async function startSimulatedNode(options: SimulatedNodeOptions): Promise
     server.listen(port, host, resolve);
   });
   url = `http://${host}:${(server.address() as AddressInfo).port}`;
+
+  const subjectDid = found(context, name).id;
+  const ura = String(10_000_000 + (sha256(name).readUInt32BE() % 89_999_999));
+  await loadCredential(context, name, await network.vouchWeb(subjectDid, { ...organization, ura }));
 
   /** Adds or replaces: a node that is started again finds its services, perhaps with another port. */
   const put = (did: string, type: string, serviceEndpoint: string | Readonly<Record<string, string>>): void => {
@@ -174,11 +231,30 @@ export async function startSimulatedNode(options: SimulatedNodeOptions): Promise
         expires: now + expiresInS,
       });
     },
+    subject: { id: name, did: subjectDid, authorizationServerUrl: issuerUrl(context, name) },
+    anchorDid: network.webAnchorDid,
+    policies,
+    async requestToken({ server, scope, tokenType, selfAttested = [], signed = [], headers = {} }) {
+      const request = { subject: name, authorizationServer: server, scope, tokenType, selfAttested, signed };
+      const answer = z
+        .object({ access_token: z.string().min(1), dpop_kid: z.string().optional() })
+        .parse(await requestServiceToken(context, request, headers));
+      const kid = answer.dpop_kid;
+      const key = kid === undefined ? undefined : store.keys.get(kid);
+      return {
+        token: answer.access_token,
+        ...(kid === undefined || key === undefined ? {} : { kid, privateJwk: key.privateKey.export({ format: 'jwk' }) }),
+      };
+    },
+    setTokenLife(token, expiresInS) {
+      changeLife(context, token, expiresInS);
+    },
     setHealth(up) {
       isUp = up;
     },
     restart() {
       sessions.clear();
+      for (const memory of Object.values(iam)) (memory as Map<string, unknown>).clear();
       limiter.reset();
       startedAt = clock.now().getTime();
     },

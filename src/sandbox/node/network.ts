@@ -6,9 +6,10 @@ import type { KeyObject } from 'node:crypto';
 
 import type { Clock } from '../../clock.ts';
 import { createCredential, idOf, issuerOf, ORGANIZATION, subjectOf, typeOf, type VC } from './credential.ts';
-import { DID_CONTEXTS, type DidDocument } from './did-document.ts';
+import { DID_CONTEXTS, WEB_DID_CONTEXTS, type DidDocument } from './did-document.ts';
 import { list, text, type Json } from './json.ts';
-import { deriveIdentity, sha256, type SigningKey } from './key.ts';
+import { createIamStore, type IamStore } from './iam/store.ts';
+import { deriveIdentity, deriveWebKey, sha256, uuidOf, type SigningKey } from './key.ts';
 
 /** What one node has for itself. */
 export interface NodeStore {
@@ -19,6 +20,8 @@ export interface NodeStore {
   /** Trusted issuers by credential type. */
   readonly trust: Map<string, Set<string>>;
   readonly contacts: Map<string, Json>;
+  /** Subjects, wallets and status lists of generation v2. */
+  readonly iam: IamStore;
 }
 
 export interface Revocation extends Json {
@@ -36,11 +39,15 @@ export interface SimulatedNetwork {
   readonly clock: Clock;
   /** The DID that vouches for the name and city of every organisation; trusted for that by every node. */
   readonly anchorDid: string;
+  /** The same for did:web. */
+  readonly webAnchorDid: string;
   readonly revocations: Map<string, Revocation>;
   /** The store of the node called `name`, made when new. */
   store(name: string): NodeStore;
   /** Makes a DID of that node, or finds it back; `seed` fixes its id and key. */
   createDid(node: NodeStore, seed: string, options?: DidOptions): DidDocument;
+  /** A did:web of that node below `url`, or finds it back; `seed` fixes its UUID and key. */
+  createWebDid(node: NodeStore, url: string, seed: string): DidDocument;
   /** The document, `undefined` when unknown or (with `at`) not yet made then. */
   readonly resolve: (did: string, at?: Date) => DidDocument | undefined;
   created(did: string): Date;
@@ -56,6 +63,8 @@ export interface SimulatedNetwork {
   find(node: NodeStore, id: string): VC | undefined;
   /** The organisation's name and city as stated by the anchor, made when there is none yet. */
   vouch(did: string, organization: { readonly name: string; readonly city: string }): Promise<void>;
+  /** The same for a did:web, to be loaded in its wallet; nothing is published. */
+  vouchWeb(did: string, organization: { readonly name: string; readonly city: string; readonly ura: string }): Promise<VC>;
   trust(node: NodeStore, type: string): Set<string>;
   isTrusted(node: NodeStore, credential: VC): boolean;
 }
@@ -84,7 +93,14 @@ export function createSimulatedNetwork(options: { clock: Clock; syncDelayMs?: nu
   const store = (name: string): NodeStore => {
     const known = stores.get(name);
     if (known !== undefined) return known;
-    const made: NodeStore = { name, keys: new Map(), issued: new Map(), trust: new Map(), contacts: new Map() };
+    const made: NodeStore = {
+      name,
+      keys: new Map(),
+      issued: new Map(),
+      trust: new Map(),
+      contacts: new Map(),
+      iam: createIamStore(),
+    };
     if (name !== ANCHOR) trust(made, ORGANIZATION).add(anchor.id);
     stores.set(name, made);
     return made;
@@ -106,6 +122,17 @@ export function createSimulatedNetwork(options: { clock: Clock; syncDelayMs?: nu
     return document;
   };
 
+  const createWebDid = (node: NodeStore, url: string, seed: string): DidDocument => {
+    const did = `did:web:${encodeURIComponent(new URL(url).host)}:iam:${uuidOf(seed)}`;
+    const key = deriveWebKey(did, seed);
+    node.keys.set(key.kid, key);
+    const known = documents.get(did);
+    if (known !== undefined) return known.document;
+    const document = newWebDocument(did, key);
+    documents.set(did, { document, created: wholeSeconds(clock.now()) });
+    return document;
+  };
+
   const resolve = (did: string, at?: Date): DidDocument | undefined => {
     const known = documents.get(did);
     return known === undefined || (at !== undefined && known.created.getTime() > at.getTime()) ? undefined : known.document;
@@ -121,15 +148,25 @@ export function createSimulatedNetwork(options: { clock: Clock; syncDelayMs?: nu
   };
 
   const longAgo = new Date(clock.now().getTime() - AGE_MS);
-  const anchorStore: NodeStore = { name: ANCHOR, keys: new Map(), issued: new Map(), trust: new Map(), contacts: new Map() };
+  const anchorStore: NodeStore = {
+    name: ANCHOR,
+    keys: new Map(),
+    issued: new Map(),
+    trust: new Map(),
+    contacts: new Map(),
+    iam: createIamStore(),
+  };
   const anchor = createDid(anchorStore, ANCHOR, { created: longAgo });
+  const webAnchor = createWebDid(anchorStore, WEB_ANCHOR_URL, ANCHOR);
 
   return {
     clock,
     anchorDid: anchor.id,
+    webAnchorDid: webAnchor.id,
     revocations,
     store,
     createDid,
+    createWebDid,
     resolve,
     created: (did) => documents.get(did)?.created ?? clock.now(),
     update: (document) => documents.set(document.id, { document, created: documents.get(document.id)?.created ?? clock.now() }),
@@ -166,12 +203,19 @@ export function createSimulatedNetwork(options: { clock: Clock; syncDelayMs?: nu
       const credential = await createCredential({ type: ORGANIZATION, issuer: anchor.id, subject }, key, longAgo);
       published.set(idOf(credential), { credential });
     },
+    vouchWeb: async (did, organization) => {
+      const key = keyOf(anchorStore, webAnchor.id);
+      if (key === undefined) throw new Error('the anchor has lost its key');
+      const subject = { id: did, organization };
+      return createCredential({ type: ORGANIZATION, issuer: webAnchor.id, subject }, key, longAgo);
+    },
     trust,
     isTrusted: (node, credential) => trust(node, typeOf(credential)).has(issuerOf(credential)),
   };
 }
 
 const ANCHOR = 'trust-anchor';
+const WEB_ANCHOR_URL = 'https://trust-anchor.sluis-sandbox';
 
 /** When the organisations of the sandbox were made. */
 export function foundingDate(network: SimulatedNetwork): Date {
@@ -195,6 +239,19 @@ function newDocument(did: string, key: SigningKey, options: DidOptions): DidDocu
     ...(assertionMethod ? { assertionMethod: uses } : {}),
     ...(capabilityInvocation ? { capabilityInvocation: uses } : {}),
     ...(keyAgreement ? { keyAgreement: uses } : {}),
+  };
+}
+
+function newWebDocument(did: string, key: SigningKey): DidDocument {
+  const uses = [key.kid];
+  return {
+    '@context': WEB_DID_CONTEXTS,
+    id: did,
+    verificationMethod: [{ id: key.kid, type: 'JsonWebKey2020', controller: did, publicKeyJwk: key.publicJwk }],
+    authentication: uses,
+    assertionMethod: uses,
+    capabilityInvocation: uses,
+    capabilityDelegation: uses,
   };
 }
 

@@ -40,7 +40,9 @@ async function create(context: NodeContext, call: Call): Promise<Answer> {
     type: ['VerifiablePresentation'],
     verifiableCredential: collapse(verifiableCredentials),
   };
-  return json(sorted(await signDocument(presentation, key, context.clock.now(), 'authentication', challenge ?? undefined)));
+  return json(
+    sorted(await signDocument(presentation, key, context.clock.now(), 'authentication', challenge == null ? {} : { challenge })),
+  );
 }
 
 async function verify(context: NodeContext, call: Call): Promise<Answer> {

@@ -58,7 +58,7 @@ export async function presentEmployee(
     type: ['VerifiablePresentation', 'NutsSelfSignedPresentation'],
     verifiableCredential: credential,
   };
-  return sorted(await signDocument(presentation, key, now, 'authentication', contract));
+  return sorted(await signDocument(presentation, key, now, 'authentication', { challenge: contract }));
 }
 
 /** The presentation of the `dummy` means: unsigned, so that everybody can make it; its proof has capitals (facts §3.2). */

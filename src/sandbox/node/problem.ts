@@ -12,6 +12,11 @@ export class NodeProblem extends Error {
   }
 }
 
+/** Where a real node's handler panics: the connection ends without an answer (facts §0.1). */
+export class NodeCrash extends Error {
+  override readonly name = 'NodeCrash';
+}
+
 /** The problem document; its keys are in the order of a real node. */
 export function problemBody(problem: NodeProblem, operation: string | undefined): string {
   const title = problem.early || operation === undefined ? 'Operation failed' : `${operation} failed`;

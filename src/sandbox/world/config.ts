@@ -15,7 +15,9 @@ export function gatewayConfig(ports: Ports, parts: readonly Part[]): string {
             {
               name,
               did,
-              node: { url: node.url },
+              subject: node.subject.id,
+              authorizationServerUrl: node.subject.authorizationServerUrl,
+              node: { url: node.url, generations: ['v1', 'v2'] },
               fhir: { url: tenant.fhir.url, version: tenant.definition.fhirVersion },
               useCases: tenant.definition.useCases,
             },

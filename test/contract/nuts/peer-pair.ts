@@ -18,6 +18,8 @@ export interface Peer {
 /** Node A's organisation has the service `eOverdracht-sender` (oauth, fhir), B's `eOverdracht-receiver`; each is trusted at the other. */
 export interface PeerPair {
   readonly generation: 'v5' | 'v6';
+  /** Whether the nodes have auth v2 beside: those of v6 do, and the simulated ones. */
+  readonly hasV2: boolean;
   readonly a: Peer;
   readonly b: Peer;
   /** Moves the clock of both, where that can be done. */

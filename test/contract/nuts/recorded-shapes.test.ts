@@ -293,7 +293,7 @@ async function createWorld(): Promise<World> {
     did: node.did,
     organization,
   });
-  const pair: PeerPair = { generation: 'v5', a: peer(a, organizations.a), b: peer(b, organizations.b) };
+  const pair: PeerPair = { generation: 'v5', hasV2: true, a: peer(a, organizations.a), b: peer(b, organizations.b) };
   const message = async (): Promise<unknown> => {
     const json = { type: 'PractitionerLogin', language: 'EN', version: 'v3', legalEntity: b.did };
     return object((await call('PUT', `${b.url}/internal/auth/v1/contract/drawup`, { json })).json)['message'];

@@ -34,6 +34,7 @@ describe('the simulated Nuts node keeps the contract of a real one', () => {
     });
     pair = {
       generation: 'v5',
+      hasV2: true,
       a: peer(a, 'a'),
       b: peer(b, 'b'),
       advance: (seconds) => clock.advance(seconds),

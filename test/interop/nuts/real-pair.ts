@@ -112,7 +112,7 @@ async function prepare(generation: 'v5' | 'v6', a: Half, b: Half): Promise<PeerP
   }
   await eventually(() => isKnown(b.internal, peerA, SENDER), 30_000);
   await eventually(() => isKnown(a.internal, peerB, 'eOverdracht-receiver'), 30_000);
-  return { generation, a: peerA, b: peerB };
+  return { generation, hasV2: generation === 'v6', a: peerA, b: peerB };
 }
 
 async function createOrganization(
