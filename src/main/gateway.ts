@@ -13,6 +13,7 @@ import { createDecisionPoint } from '../pdp/decide.ts';
 import { createAdmission } from '../pep/admission.ts';
 import { createGate, type Gate } from '../pep/enforce.ts';
 import { openDatabase, type Database } from '../store/database.ts';
+import { createProofIds } from '../store/proof-ids.ts';
 import { getRecord } from '../store/records.ts';
 import { createTenantDirectory, type Tenant, type TenantDirectory } from '../tenant/tenant.ts';
 import { createAuthenticator } from '../token/authenticate.ts';
@@ -121,11 +122,13 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
       introspection: createIntrospection({
         node: {
           introspectV1: (tenant, token) => nodeOf(tenant).introspectV1(token),
+          introspectV2: (tenant, token) => nodeOf(tenant).introspectV2(token),
           isHealthy: (tenant) => nodeOf(tenant).isHealthy(),
         },
         clock,
         metrics,
       }),
+      proofIds: createProofIds(database),
       clock,
     }),
     decisions,

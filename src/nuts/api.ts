@@ -10,8 +10,8 @@ import { createApiAuthorization } from './api-key.ts';
 export interface NodeApi {
   /** A call of the management kind. @throws GatewayError `node_unavailable` on 401, 429 and 5xx as well, except on statuses in `known` */
   call(request: NodeRequest): Promise<NodeAnswer>;
-  /** The hot call, without parsing and with a breaker of its own, so that a slow search does not close the gate. */
-  introspect(token: string): Promise<Buffer>;
+  /** The hot call, without parsing and with a breaker for each generation, so that neither a slow search nor the other generation closes the gate. */
+  introspect(generation: 'v1' | 'v2', token: string): Promise<Buffer>;
   /** Whether `/health` answers 200; never throws. */
   probe(): Promise<boolean>;
   close(): Promise<void>;
@@ -33,6 +33,10 @@ export interface NodeAnswer {
   readonly json: JsonValue | undefined;
 }
 
+const INTROSPECT = {
+  v1: '/internal/auth/v1/accesstoken/introspect',
+  v2: '/internal/auth/v2/accesstoken/introspect',
+} as const;
 const RETRY_AFTER_S = 5;
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 
@@ -47,7 +51,7 @@ export function createNodeApi(tenant: Tenant, clock: Clock): NodeApi {
   });
   const authorization = createApiAuthorization(tenant.node.apiKey, `sluis.${tenant.id}`, clock);
   const management = nodeBreaker(clock);
-  const introspection = nodeBreaker(clock);
+  const introspection = { v1: nodeBreaker(clock), v2: nodeBreaker(clock) };
 
   const authorized = async (headers: Readonly<Record<string, string>>): Promise<Readonly<Record<string, string>>> => {
     const value = authorization();
@@ -73,11 +77,11 @@ export function createNodeApi(tenant: Tenant, clock: Clock): NodeApi {
         insist(answer, isProblem(read.json) ? known : []);
         return read;
       }),
-    introspect: (token) =>
-      introspection.run(async () => {
+    introspect: (generation, token) =>
+      introspection[generation].run(async () => {
         const answer = await client.call({
           method: 'POST',
-          path: '/internal/auth/v1/accesstoken/introspect',
+          path: INTROSPECT[generation],
           // Exactly so, without a parameter: v2 answers 415 otherwise (nuts-node-api.md §1.3).
           headers: await authorized({ 'content-type': 'application/x-www-form-urlencoded' }),
           body: `token=${encodeURIComponent(token)}`,

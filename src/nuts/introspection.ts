@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
-import { parseJson } from '../fhir/json.ts';
+import { isJsonObject, parseJson, type JsonValue } from '../fhir/json.ts';
+import { RESERVED_CLAIMS } from '../usecase/claims.ts';
 
 /**
  * A node's answer about a v1 token, in the node's own names (facts: `iss` is the authorizer, `sub` the requester, `service` the purpose,
@@ -8,19 +9,23 @@ import { parseJson } from '../fhir/json.ts';
  */
 export type IntrospectionV1 = z.infer<typeof v1>;
 
-/** A node's answer about a v2 token. No v2 code exists yet; the shape is fixed for what will be built on it. */
+/**
+ * A node's answer about a v2 token (nuts-node-api.md §1.3). Protocol members are unjudged where the token answers for them; `scope` and `cnf`
+ * have the types that they must have. `client_id` is left out: nobody has proved it.
+ */
 export type IntrospectionV2 =
   | { readonly active: false }
   | {
       readonly active: true;
-      /** The authorization server URL of the tenant. */
-      readonly iss: string;
-      readonly client_id: string;
-      readonly scope: string;
-      readonly iat: number;
-      readonly exp: number;
+      readonly iss: unknown;
+      readonly aud: unknown;
+      readonly iat: unknown;
+      readonly exp: unknown;
+      readonly nbf: unknown;
+      readonly scope?: string;
       readonly cnf?: { readonly jkt: string };
-      readonly claims: ReadonlyMap<string, unknown>;
+      /** Every other member, by name: fields of presentation definitions. Never a member of the protocol. */
+      readonly claims: ReadonlyMap<string, JsonValue>;
     };
 
 // A JWT credential comes as text; no v1 credential is one, and it counts for nothing.
@@ -56,17 +61,46 @@ const v1 = z.discriminatedUnion('active', [
  * @throws GatewayError `node_unavailable` when it is nothing that a node says: then it is not known whether the token is good
  */
 export function readIntrospectionV1(body: Uint8Array): IntrospectionV1 {
-  let cause: unknown;
-  try {
-    const parsed = v1.safeParse(parseJson(body));
-    if (parsed.success) return parsed.data;
-    // Names and kinds only: zod's messages name no values.
-    cause = parsed.error;
-  } catch (error) {
-    cause = error;
-  }
-  throw new GatewayError('node_unavailable', 'the Nuts node gave no answer to introspection that can be read', {
-    cause,
-    retryAfterSeconds: 5,
+  return read(body, (said) => v1.parse(said));
+}
+
+const v2 = z.discriminatedUnion('active', [
+  z.object({ active: z.literal(false) }),
+  z.object({
+    active: z.literal(true),
+    iss: z.unknown(),
+    aud: z.unknown(),
+    iat: z.unknown(),
+    exp: z.unknown(),
+    nbf: z.unknown(),
+    // A token for nothing is no node's fault: the policy denies it.
+    scope: z.string().exactOptional(),
+    // A policy with a field of this name shadows the real one ("cnf":"Caresoft B.V."), and `null` may hide a binding: never an unbound token.
+    cnf: z.strictObject({ jkt: z.string().min(1) }).exactOptional(),
+  }),
+]);
+
+/**
+ * Reads the body of `POST /internal/auth/v2/accesstoken/introspect`.
+ * @throws GatewayError `node_unavailable` when it is nothing that a node says, or a field of a policy shadows `cnf` or `scope`
+ */
+export function readIntrospectionV2(body: Uint8Array): IntrospectionV2 {
+  return read(body, (said) => {
+    const answer = v2.parse(said);
+    if (!answer.active) return answer;
+    const all = isJsonObject(said) ? Object.entries(said) : [];
+    return { ...answer, claims: new Map(all.filter(([name]) => !RESERVED_CLAIMS.has(name))) };
   });
+}
+
+function read<Answer>(body: Uint8Array, parse: (said: JsonValue) => Answer): Answer {
+  try {
+    return parse(parseJson(body));
+  } catch (cause) {
+    // Names and kinds only: zod's messages name no values.
+    throw new GatewayError('node_unavailable', 'the Nuts node gave no answer to introspection that can be read', {
+      cause,
+      retryAfterSeconds: 5,
+    });
+  }
 }

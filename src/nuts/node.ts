@@ -5,7 +5,7 @@ import type { NodeServices } from '../usecase/workflow.ts';
 import { createNodeApi } from './api.ts';
 import { createCredentialServices } from './credentials.ts';
 import { createHealthWatch, type NodeHealth } from './health.ts';
-import { readIntrospectionV1, type IntrospectionV1 } from './introspection.ts';
+import { readIntrospectionV1, readIntrospectionV2, type IntrospectionV1, type IntrospectionV2 } from './introspection.ts';
 import { createRegistryServices } from './registry.ts';
 import { createSigningServices, type SigningServices } from './signing.ts';
 import { createTokenRequests } from './token-request.ts';
@@ -17,6 +17,11 @@ export interface Node {
    * @throws GatewayError `node_unavailable` when it did not answer, or with something that no node says
    */
   introspectV1(token: string): Promise<IntrospectionV1>;
+  /**
+   * What the node says about a v2 token. `active: false` is what it says: a v2 node that is sick answers with an error.
+   * @throws GatewayError `node_unavailable` when it did not answer, or with something that no node says
+   */
+  introspectV2(token: string): Promise<IntrospectionV2>;
   /** The last known health; undefined before anybody asked. */
   health(): NodeHealth | undefined;
   /** Whether `/health`, asked at most 5 s ago, was answered with 200. Never throws. */
@@ -51,7 +56,8 @@ export function createNode({ tenant, clock, logger }: NodeOptions): Node {
     requestToken: createTokenRequests(api, did, clock),
   };
   return {
-    introspectV1: async (token) => readIntrospectionV1(await api.introspect(token)),
+    introspectV1: async (token) => readIntrospectionV1(await api.introspect('v1', token)),
+    introspectV2: async (token) => readIntrospectionV2(await api.introspect('v2', token)),
     health: () => watch.last(),
     isHealthy: async () => (await watch.current()).healthy,
     services: () => services,

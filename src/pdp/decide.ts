@@ -1,5 +1,5 @@
 import { interactionId, interactionType, type Interaction } from '../fhir/interaction.ts';
-import type { JsonObject } from '../fhir/json.ts';
+import type { JsonObject, JsonValue } from '../fhir/json.ts';
 import { interactionPath, resourcePath } from '../fhir/print-interaction.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { AccessRequest, Grant, PolicyInformation } from '../usecase/access.ts';
@@ -13,6 +13,7 @@ import {
   type Reason,
 } from '../usecase/decision.ts';
 import type { Role, UseCase } from '../usecase/definition.ts';
+import { mapClaims } from '../token/claims.ts';
 import type { UseCaseRegistry } from '../usecase/registry.ts';
 import type { Rule } from '../usecase/rules.ts';
 import type { Subject } from '../usecase/subject.ts';
@@ -28,7 +29,12 @@ import type { UseCaseSettings } from './settings.ts';
 /** A question of the gate: may this subject do this here and now? */
 export interface Question {
   readonly tenant: Tenant;
+  /** Without organisation and claims where `claims` has them: which of those a policy sees depends on the role. */
   readonly subject: Subject;
+  /** Of a v2 token, unjudged. */
+  readonly claims?: ReadonlyMap<string, JsonValue>;
+  /** The key that the caller has proved to hold. */
+  readonly proof?: { readonly jkt: string };
   readonly purposes: readonly string[];
   readonly interaction: Interaction;
   /**
@@ -108,10 +114,13 @@ export function createDecisionPoint(options: DecisionPointOptions): DecisionPoin
     return { useCase, role, purpose, config: options.settings.configOf(tenant, useCase) };
   }
 
-  async function decide(question: Question): Promise<Verdict> {
-    const { tenant, subject, interaction } = question;
-    const selected = select(tenant, question.purposes);
+  async function decide(asked: Question): Promise<Verdict> {
+    const { tenant, interaction } = asked;
+    const selected = select(tenant, asked.purposes);
     if ('effect' in selected) return selected;
+    const { subject, fault } = mapClaims(selected.role, asked);
+    if (fault !== undefined) return { effect: 'deny', selected, reason: fault };
+    const question = subject === asked.subject ? asked : { ...asked, subject };
     const matched = gateMatch(tenant, subject, selected.role, interaction);
     if ('effect' in matched) return { effect: 'deny', selected, reason: matched.reason };
     // A body that is refused is an answer of its own, and nobody's deadline runs while the caller sends it.

@@ -1,8 +1,8 @@
 import type { AuditSink } from '../audit/sink.ts';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
-import { interactionType, isWrite, type Interaction } from '../fhir/interaction.ts';
-import { parseJsonObject, type JsonObject } from '../fhir/json.ts';
+import { isWrite } from '../fhir/interaction.ts';
+import { parseJsonObject } from '../fhir/json.ts';
 import { resolveAnswerFormat, resolveBodyFormat } from '../fhir/media.ts';
 import { parseInteraction } from '../fhir/parse-interaction.ts';
 import { parseQuery, type QueryPair } from '../fhir/target.ts';
@@ -10,7 +10,8 @@ import type { DecisionPoint } from '../pdp/decide.ts';
 import { address, type AddressOptions } from './address.ts';
 import type { Admission } from './admission.ts';
 import { answerRead } from './answer.ts';
-import { receiveInbound, type InboundOptions } from './inbound.ts';
+import { readResource } from './body.ts';
+import { presentedBy, receiveInbound, type InboundOptions } from './inbound.ts';
 import { openRecord, type RequestRecord } from './record.ts';
 import { refuse, refuseDenied } from './refusal.ts';
 import type { Reply } from './reply.ts';
@@ -103,7 +104,7 @@ export function createGate(options: GateOptions): Gate {
 async function authenticate(addressed: Addressed, record: RequestRecord, options: GateOptions): Promise<Authenticated> {
   const { received, tenant } = addressed;
   const { headers } = received;
-  const caller = await options.authenticator.authenticate(tenant, headers.get('authorization'), isWrite(addressed.interaction));
+  const caller = await options.authenticator.authenticate(tenant, presentedBy(received), isWrite(addressed.interaction));
   record.authenticated(caller);
   const form = await readForm(addressed, options.maxMessageBytes);
   const interaction = form === undefined ? addressed.interaction : parseWithForm(addressed, form);
@@ -116,35 +117,13 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
     query: addressed.query,
     ...(form === undefined ? {} : { form }),
   });
-  const body = once(() => readResource(addressed, interaction, options.maxResourceBytes));
+  const body = once(async () => readResource(parseJsonObject(await received.readBody(options.maxResourceBytes)), interaction));
   return { stage: 'authenticated', addressed, interaction, caller, answer, body };
 }
 
 function once<T>(read: () => Promise<T>): () => Promise<T> {
   let reading: Promise<T> | undefined;
   return () => (reading ??= read());
-}
-
-/** The resource that a write brings: the one of the path, or nothing (attack case C8). */
-async function readResource({ received }: Addressed, interaction: Interaction, maxBytes: number): Promise<JsonObject> {
-  const resource = parseJsonObject(await received.readBody(maxBytes));
-  if (resource['resourceType'] !== interactionType(interaction)) throw otherThanPath('resourceType');
-  // An id of the caller's is no id of what is created (http.html#create): it is not passed on.
-  if (interaction.kind !== 'update') return without(resource, 'id');
-  if (resource['id'] !== interaction.id) throw otherThanPath('id');
-  return resource;
-}
-
-function otherThanPath(field: string): GatewayError {
-  return new GatewayError('invalid_body', `${field} is not that of the path`, {
-    fields: [{ field, problem: 'must be that of the path' }],
-  });
-}
-
-function without(resource: JsonObject, name: string): JsonObject {
-  if (!Object.hasOwn(resource, name)) return resource;
-  const { [name]: _left, ...rest } = resource;
-  return rest;
 }
 
 /** The form of a search is part of what is asked, so it is read before it is judged, and after it is known who asks. */
@@ -171,6 +150,8 @@ async function decide(
   const verdict = await decisions.decide({
     tenant: addressed.tenant,
     subject: caller.subject,
+    ...(caller.claims === undefined ? {} : { claims: caller.claims }),
+    ...(caller.proof === undefined ? {} : { proof: caller.proof }),
     purposes: caller.purposes,
     interaction,
     body: () => authenticated.body(),

@@ -3,7 +3,8 @@ import { parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import type { DecisionPoint } from '../pdp/decide.ts';
 import type { UseCaseSettings } from '../pdp/settings.ts';
 import type { Tenant } from '../tenant/tenant.ts';
-import type { Authenticator } from '../token/authenticate.ts';
+import type { Authenticator, PresentedRequest } from '../token/authenticate.ts';
+import { mapClaims } from '../token/claims.ts';
 import { deny } from '../usecase/decision.ts';
 import type { UseCase } from '../usecase/definition.ts';
 import type { Services } from '../usecase/workflow.ts';
@@ -11,7 +12,7 @@ import { aboutPermitted } from './answer.ts';
 import type { RequestRecord } from './record.ts';
 import { refuseDenied } from './refusal.ts';
 import { FIXED_HEADERS, type Reply } from './reply.ts';
-import type { AddressedInbound } from './stages.ts';
+import type { AddressedInbound, Received } from './stages.ts';
 
 export interface InboundOptions {
   readonly authenticator: Authenticator;
@@ -32,15 +33,17 @@ export async function receiveInbound(
   options: InboundOptions,
 ): Promise<Reply> {
   const { received, tenant, useCase, route } = addressed;
-  const caller = await options.authenticator.authenticate(tenant, received.headers.get('authorization'), true);
+  const caller = await options.authenticator.authenticate(tenant, presentedBy(received), true);
   record.authenticated(caller);
   const selected = options.decisions.select(tenant, caller.purposes);
   if ('effect' in selected) return refuseDenied(record, selected.reason);
   record.selected(selected);
-  const sender = caller.subject.organization.id;
+  const { subject, fault } = mapClaims(selected.role, caller);
+  const sender = subject.organization.id;
   if (selected.useCase !== useCase || selected.role.id !== route.role) {
     return refuseDenied(record, deny('role_not_for_route', 'the token is for another role').reason);
   }
+  if (fault !== undefined) return refuseDenied(record, fault);
   if (sender === '') return refuseDenied(record, deny('no_requester').reason);
   if (sender === tenant.identity.did && selected.role.judgesSelf !== true)
     return refuseDenied(record, deny('self_request').reason);
@@ -60,6 +63,11 @@ export async function receiveInbound(
     close: false,
     about: { ...aboutPermitted(record), reason: 'received' },
   };
+}
+
+/** What a request shows of who asks. */
+export function presentedBy({ headers, method, target }: Received): PresentedRequest {
+  return { authorization: headers.get('authorization'), dpop: headers.get('dpop'), method, target };
 }
 
 async function readMessage(addressed: AddressedInbound, maxBytes: number): Promise<JsonObject | undefined> {

@@ -7,6 +7,8 @@ import type { Metrics } from '../metrics.ts';
 import type { PermitVerdict, SelectedRole } from '../pdp/decide.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { AuthenticatedCaller } from '../token/authenticate.ts';
+import { mapClaims } from '../token/claims.ts';
+import type { Subject } from '../usecase/subject.ts';
 import type { Seen } from './stages.ts';
 
 /** How a request ended. */
@@ -28,6 +30,8 @@ export interface RequestRecord {
   readonly tenant: Tenant | undefined;
   readonly requester: string | undefined;
   readonly interaction: string | undefined;
+  /** Whether the caller has proved to hold the key of its token. */
+  readonly proven: boolean;
   addressed(tenant: Tenant): void;
   asks(interaction: Interaction): void;
   asksInbound(route: string, path: string): void;
@@ -56,6 +60,7 @@ class OpenRecord implements RequestRecord {
   interaction: string | undefined;
   #path: string | undefined;
   #caller: AuthenticatedCaller | undefined;
+  #subject: Subject | undefined;
   #selected: SelectedRole | undefined;
   #verdict: PermitVerdict | undefined;
   #intended = false;
@@ -69,7 +74,11 @@ class OpenRecord implements RequestRecord {
   }
 
   get requester(): string | undefined {
-    return this.#caller?.subject.organization.id;
+    return this.#subject?.organization.id;
+  }
+
+  get proven(): boolean {
+    return this.#caller?.proof !== undefined;
   }
 
   addressed(tenant: Tenant): void {
@@ -88,10 +97,13 @@ class OpenRecord implements RequestRecord {
 
   authenticated(caller: AuthenticatedCaller): void {
     this.#caller = caller;
+    this.#subject = caller.subject;
   }
 
   selected(role: SelectedRole): void {
     this.#selected = role;
+    // Who asks with a v2 token is known once the role is, denied or not.
+    if (this.#caller?.claims !== undefined) this.#subject = mapClaims(role.role, this.#caller).subject;
   }
 
   permitted(verdict: PermitVerdict): void {
@@ -136,7 +148,7 @@ class OpenRecord implements RequestRecord {
     const verdict = this.#verdict;
     const selected = this.#selected;
     const caller = this.#caller;
-    const subject = caller?.subject;
+    const subject = this.#subject;
     const user = subject?.user;
     const facts: Writable<AuditFacts> = {
       correlationId: this.received.correlationId,

@@ -2,6 +2,7 @@ import type { AuditOutcome } from '../audit/entry.ts';
 import { GatewayError, type ErrorCode } from '../errors.ts';
 import { FHIR_JSON } from '../fhir/media.ts';
 import { issueCodeOf, operationOutcome } from '../fhir/outcome.ts';
+import { dpopChallenge } from '../token/dpop.ts';
 import type { Reason } from '../usecase/decision.ts';
 import type { RequestRecord } from './record.ts';
 import { CALLER_GONE, FIXED_HEADERS, type Reply } from './reply.ts';
@@ -13,17 +14,22 @@ interface Refusal {
   readonly reason: string;
   readonly why?: string;
   readonly outcome: AuditOutcome;
+  readonly challenge?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly expression?: readonly string[];
   readonly close: boolean;
 }
 
-// eoverdracht.md §6.7, RFC003 §6.3, RFC 6750 §3.
-const CHALLENGES: Partial<Record<ErrorCode, string>> = {
-  token_missing: 'Bearer',
-  token_invalid: 'Bearer error="invalid_token"',
-  forbidden: 'Bearer error="insufficient_scope"',
-};
+/** What `WWW-Authenticate` asks for (eoverdracht.md §6.7, RFC003 §6.3, RFC 6750 §3, RFC 9449 §7.1); undefined when it asks for nothing. */
+function challengeOf(code: ErrorCode, record: RequestRecord): string | undefined {
+  // One or the other: which it is depends on the token, so both are on offer where v2 tokens are.
+  const isV2 = record.tenant?.node.generations.includes('v2') === true;
+  if (code === 'token_missing') return isV2 ? `Bearer, ${dpopChallenge()}` : 'Bearer';
+  if (code === 'token_invalid') return 'Bearer error="invalid_token"';
+  if (code === 'forbidden') return record.proven ? dpopChallenge('insufficient_scope') : 'Bearer error="insufficient_scope"';
+  return undefined;
+}
+
 const TEXTS: Partial<Record<ErrorCode, string>> = { token_invalid: 'illegal_access_token', forbidden: 'access_denied' };
 
 /** The answer to a failure or refusal; anything unknown is a 500 without a word about why. */
@@ -90,7 +96,7 @@ function build(record: RequestRecord, refusal: Refusal): Reply {
     diagnostics: received.correlationId,
     ...(expression === undefined ? {} : { expression }),
   });
-  const challenge = CHALLENGES[code];
+  const challenge = refusal.challenge ?? challengeOf(code, record);
   return {
     status: new GatewayError(code, '').status,
     headers: {
@@ -127,6 +133,7 @@ function describe(error: unknown): Refusal {
     reason: options.reason ?? code,
     outcome: error.status >= 500 ? 'failed' : 'refused',
     headers,
+    ...(options.challenge === undefined ? {} : { challenge: options.challenge }),
     close: options.close === true,
   };
 }

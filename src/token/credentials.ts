@@ -1,5 +1,5 @@
 import type { AuthorizationCredential } from '../usecase/subject.ts';
-import type { ResolvedCredential, TokenFacts } from './facts.ts';
+import type { ResolvedCredential, TokenFactsV1 } from './facts.ts';
 
 /** Why a credential of a token does not count; for the operator (`explain`, the log). */
 export type DroppedReason =
@@ -31,7 +31,7 @@ const TYPE = 'NutsAuthorizationCredential';
  *
  * @param custodian the tenant's DID, that the token's issuer was found to be
  */
-export function filterCredentials(facts: TokenFacts, custodian: string, nowMs: number): FilteredCredentials {
+export function filterCredentials(facts: TokenFactsV1, custodian: string, nowMs: number): FilteredCredentials {
   const genuine: AuthorizationCredential[] = [];
   const dropped: DroppedCredential[] = [];
   for (const credential of facts.credentials) {
@@ -54,7 +54,7 @@ export function filterCredentials(facts: TokenFacts, custodian: string, nowMs: n
 function fault(
   credential: ResolvedCredential,
   id: string,
-  facts: TokenFacts,
+  facts: TokenFactsV1,
   custodian: string,
   nowMs: number,
 ): DroppedReason | undefined {

@@ -1,13 +1,16 @@
 import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
 import type { JsonValue } from '../fhir/json.ts';
+import type { IntrospectionV2 } from '../nuts/introspection.ts';
 import type { AssuranceLevel, GrantedResource, ProvenUser } from '../usecase/subject.ts';
 
 /**
  * What the node said about a token: facts, parsed once, frozen, and judged anew on every request. Whether they permit anything depends on
  * the moment, the tenant and the request.
  */
-export interface TokenFacts {
+export type TokenFacts = TokenFactsV1 | TokenFactsV2;
+
+export interface TokenFactsV1 {
   readonly generation: 'v1';
   /** The authorizer; must be the tenant. */
   readonly issuer: unknown;
@@ -24,6 +27,24 @@ export interface TokenFacts {
   readonly credentialIds: ReadonlySet<string>;
   /** Those that the node could resolve and found valid, as they came. */
   readonly credentials: readonly ResolvedCredential[];
+}
+
+export interface TokenFactsV2 {
+  readonly generation: 'v2';
+  /** Must be the tenant's authorization server URL. */
+  readonly issuer: unknown;
+  readonly audience: unknown;
+  /** RFC 6749 §3.3: what stood between single blanks, each once. */
+  readonly scopes: readonly string[];
+  /** As in v1. */
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+  /** Undefined when the node says none; else NaN for anything but a positive whole number. */
+  readonly notBefore: number | undefined;
+  /** Thumbprint of the key that the token is bound to (RFC 9449 §6.2): then a proof is needed, else forbidden. */
+  readonly jkt?: string;
+  /** What presentation definitions made of credentials, unjudged; a policy sees what its role lists (`token/claims.ts`). */
+  readonly claims: ReadonlyMap<string, JsonValue>;
 }
 
 /** A credential as the node resolved it, read but not judged. What could not be read is `undefined` and fails every comparison. */
@@ -52,7 +73,7 @@ export function parseIntrospectionV1(answer: unknown): Introspected {
   const said = parsed.data;
   if (said['active'] !== true) return { active: false };
   const user = provenUser(said);
-  const facts: TokenFacts = {
+  const facts: TokenFactsV1 = {
     generation: 'v1',
     issuer: said['iss'],
     requester: text(said['sub']) ?? '',
@@ -63,6 +84,23 @@ export function parseIntrospectionV1(answer: unknown): Introspected {
     ...(user === undefined ? {} : { user }),
     credentialIds: new Set(list(said['vcs']).flatMap((id) => text(id) ?? [])),
     credentials: Object.freeze(list(said['resolvedVCs']).map(readCredential)),
+  };
+  return { active: true, facts: Object.freeze(facts) };
+}
+
+/** The facts of a v2 answer that was read (`nuts/introspection.ts`). */
+export function factsOfV2(said: IntrospectionV2): Introspected {
+  if (!said.active) return { active: false };
+  const facts: TokenFactsV2 = {
+    generation: 'v2',
+    issuer: said.iss,
+    audience: said.aud,
+    scopes: Object.freeze([...new Set((said.scope ?? '').split(' '))].filter((scope) => scope !== '')),
+    issuedAt: seconds(said.iat),
+    expiresAt: seconds(said.exp),
+    notBefore: said.nbf === undefined ? undefined : seconds(said.nbf),
+    ...(said.cnf === undefined ? {} : { jkt: said.cnf.jkt }),
+    claims: said.claims,
   };
   return { active: true, facts: Object.freeze(facts) };
 }

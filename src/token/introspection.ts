@@ -3,14 +3,17 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { Metrics } from '../metrics.ts';
+import type { IntrospectionV2 } from '../nuts/introspection.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { PresentedToken } from './bearer.ts';
-import { parseIntrospectionV1, type TokenFacts } from './facts.ts';
+import { factsOfV2, parseIntrospectionV1, type Introspected, type TokenFacts } from './facts.ts';
 
 /** The part of the tenant's Nuts node that introspection needs; `nuts` has it. */
 export interface IntrospectionNode {
   /** The parsed JSON of the v1 answer, whatever it is. @throws GatewayError `node_unavailable` */
   introspectV1(tenant: Tenant, token: string): Promise<unknown>;
+  /** What the node says about a v2 token. @throws GatewayError `node_unavailable` */
+  introspectV2(tenant: Tenant, token: string): Promise<IntrospectionV2>;
   /** Whether the node's last `/health`, at most 5 s old, was answered with 200. */
   isHealthy(tenant: Tenant): Promise<boolean>;
 }
@@ -43,6 +46,8 @@ export interface IntrospectionOptions {
 
 const NEGATIVE_MS = 2_000;
 
+type Generation = TokenFacts['generation'];
+
 interface Remembered {
   readonly token: IntrospectedToken;
   readonly sinceMs: number;
@@ -58,11 +63,11 @@ export function createIntrospection(options: IntrospectionOptions): Introspectio
   const inactive = new Map<string, LRUCache<string, number>>();
   const inFlight = new Map<string, Promise<IntrospectedToken>>();
 
-  function keyOf(tenant: Tenant, token: string): string {
-    // Lengths first, so that no two triples are the same text (attack case TN6). The key is only ever compared here, and the secret has one
+  function keyOf(tenant: Tenant, generation: Generation, token: string): string {
+    // Lengths first, so that no two of them are the same text (attack case TN6). The key is only ever compared here, and the secret has one
     // length, so that a hash over all of it is as good as an HMAC, at a fifth of its price: this is paid on every request.
     const { id, node: at } = tenant;
-    return hash('sha256', `${secret}${id.length}:${id}${at.url.length}:${at.url}${token}`, 'base64');
+    return hash('sha256', `${secret}${generation}${id.length}:${id}${at.url.length}:${at.url}${token}`, 'base64');
   }
 
   function isKnownInactive(tenant: Tenant, key: string, nowMs: number): boolean {
@@ -85,11 +90,12 @@ export function createIntrospection(options: IntrospectionOptions): Introspectio
     if (untilMs > nowMs) active.set(key, { token, sinceMs: nowMs, untilMs });
   }
 
-  async function ask(tenant: Tenant, key: string, token: string): Promise<IntrospectedToken> {
+  async function ask(tenant: Tenant, generation: Generation, key: string, token: string): Promise<IntrospectedToken> {
     const askedMs = clock.now().getTime();
-    const introspected = await askNode(tenant, token);
+    const introspected = await askNode(tenant, generation, token);
     if (!introspected.active) {
-      if (!(await isHealthy(tenant))) {
+      // A sick v1 node calls every token inactive; a v2 node says that it is sick (nuts-node-api.md §1.1, §1.3).
+      if (generation === 'v1' && !(await isHealthy(tenant))) {
         metrics.introspections.inc({ tenant: tenant.id, result: 'failed' });
         throw unavailable('the node calls the token inactive, but is not healthy');
       }
@@ -104,9 +110,14 @@ export function createIntrospection(options: IntrospectionOptions): Introspectio
     return result;
   }
 
-  async function askNode(tenant: Tenant, token: string) {
+  async function askNode(tenant: Tenant, generation: Generation, token: string): Promise<Introspected> {
     try {
-      return parseIntrospectionV1(await node.introspectV1(tenant, token));
+      switch (generation) {
+        case 'v1':
+          return parseIntrospectionV1(await node.introspectV1(tenant, token));
+        case 'v2':
+          return factsOfV2(await node.introspectV2(tenant, token));
+      }
     } catch (cause) {
       metrics.introspections.inc({ tenant: tenant.id, result: 'failed' });
       if (cause instanceof GatewayError && cause.code === 'node_unavailable') throw cause;
@@ -124,13 +135,14 @@ export function createIntrospection(options: IntrospectionOptions): Introspectio
 
   return {
     introspect: async (tenant, presented, fresh) => {
-      const shape = shapeOf(presented.token);
-      // Opaque tokens are generation v2, and nobody here can say that one is good.
-      if (shape === 'opaque' || presented.scheme === 'dpop' || !tenant.node.generations.includes('v1')) throw inactiveToken();
-      const key = keyOf(tenant, presented.token);
+      const { scheme, token } = presented;
+      const generation = generationOf(token);
+      // Each at its own endpoint only, and nobody here can say that one of another generation is good. No v1 token is bound to a key.
+      if (!tenant.node.generations.includes(generation) || (generation === 'v1' && scheme === 'dpop')) throw inactiveToken();
+      const key = keyOf(tenant, generation, token);
       const nowMs = clock.now().getTime();
       if (isKnownInactive(tenant, key, nowMs)) throw inactiveToken();
-      if (fresh || tenant.node.introspectionCacheMs <= 0) return ask(tenant, key, presented.token);
+      if (fresh || tenant.node.introspectionCacheMs <= 0) return ask(tenant, generation, key, token);
       const known = active.get(key);
       if (known !== undefined && nowMs >= known.sinceMs && nowMs < known.untilMs) {
         metrics.introspections.inc({ tenant: tenant.id, result: 'cached' });
@@ -138,7 +150,7 @@ export function createIntrospection(options: IntrospectionOptions): Introspectio
       }
       let asking = inFlight.get(key);
       if (asking === undefined) {
-        asking = ask(tenant, key, presented.token).finally(() => inFlight.delete(key));
+        asking = ask(tenant, generation, key, token).finally(() => inFlight.delete(key));
         inFlight.set(key, asking);
       }
       return asking;
@@ -147,8 +159,8 @@ export function createIntrospection(options: IntrospectionOptions): Introspectio
 }
 
 /** v1 tokens are JWTs, three parts; everything else is v2 and opaque. */
-export function shapeOf(token: string): 'jwt' | 'opaque' {
-  return /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/.test(token) ? 'jwt' : 'opaque';
+export function generationOf(token: string): Generation {
+  return /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/.test(token) ? 'v1' : 'v2';
 }
 
 function inactiveToken(): GatewayError {

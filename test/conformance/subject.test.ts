@@ -47,9 +47,15 @@ async function caller(change: object): Promise<AuthenticatedCaller> {
     ...change,
   };
   const clock = createClock();
-  const node = { introspectV1: () => Promise.resolve(answer), isHealthy: () => Promise.resolve(true) };
+  const node = {
+    introspectV1: () => Promise.resolve(answer),
+    introspectV2: () => Promise.resolve({ active: false } as const),
+    isHealthy: () => Promise.resolve(true),
+  };
   const introspection = createIntrospection({ node, clock, metrics: createMetrics(false) });
-  return createAuthenticator({ introspection, clock }).authenticate(tenant!, 'Bearer a.b.c', false);
+  const proofIds = { use: () => Promise.resolve(false) };
+  const request = { authorization: 'Bearer a.b.c', dpop: undefined, method: 'GET', target: '/a/fhir/Task/1' };
+  return createAuthenticator({ introspection, proofIds, clock }).authenticate(tenant!, request, false);
 }
 
 async function counted(change: object): Promise<readonly string[]> {

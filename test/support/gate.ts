@@ -18,6 +18,7 @@ import { createDecisionPoint } from '../../src/pdp/decide.ts';
 import { createAdmission } from '../../src/pep/admission.ts';
 import { createGate } from '../../src/pep/enforce.ts';
 import { Secret } from '../../src/secret.ts';
+import { createProofIds } from '../../src/store/proof-ids.ts';
 import { getRecord } from '../../src/store/records.ts';
 import { createTenantDirectory, type Tenant } from '../../src/tenant/tenant.ts';
 import { createAuthenticator } from '../../src/token/authenticate.ts';
@@ -88,11 +89,19 @@ export interface TestGate {
 export interface TokenOptions {
   readonly tenant?: string;
   readonly facts?: object;
+  /** v2: of the organisation with the DID `REQUESTER`, for the scope `notes-sender`. Only of a gate that was started with v2. */
+  readonly generation?: 'v1' | 'v2';
+  /** v2: binds the token to the key with this thumbprint. */
+  readonly jkt?: string;
 }
+
+export const authorizationServerOf = (tenant: string): string => `https://node.example/oauth2/${tenant}`;
 
 const TASK = { resourceType: 'Task', id: 'mine', status: 'requested', meta: { versionId: '3' } };
 
-export async function startGate(limits: { readonly concurrentRequests?: number } = {}): Promise<TestGate> {
+export async function startGate(
+  limits: { readonly concurrentRequests?: number; readonly generations?: Tenant['node']['generations'] } = {},
+): Promise<TestGate> {
   const clock = createClock();
   const logger = createLogger('silent');
   const metrics = createMetrics(false);
@@ -152,8 +161,18 @@ export async function startGate(limits: { readonly concurrentRequests?: number }
       return;
     }
     state.introspections += 1;
+    // nuts-node-api.md §1.3: exactly so, or 415.
+    const isV2 = request.url === '/internal/auth/v2/accesstoken/introspect';
+    if (isV2 && request.headers['content-type'] !== 'application/x-www-form-urlencoded') {
+      response.writeHead(415).end();
+      return;
+    }
     const token = new URLSearchParams(await read(request)).get('token') ?? '';
     const said = tokens.get(token) ?? { active: false };
+    if (isV2 && said === 'sick') {
+      response.writeHead(500).end();
+      return;
+    }
     response.writeHead(200, { 'content-type': 'application/json' });
     response.end(typeof said === 'string' ? said : JSON.stringify(said));
   });
@@ -162,7 +181,9 @@ export async function startGate(limits: { readonly concurrentRequests?: number }
     () => shut(nodeServer),
   );
 
-  const tenants = ['a', 'b'].map((id) => tenantOf(id, urlOf(nodeServer), urlOf(fhirServer), limits.concurrentRequests ?? 64));
+  const tenants = ['a', 'b'].map((id) =>
+    tenantOf(id, urlOf(nodeServer), urlOf(fhirServer), limits.concurrentRequests ?? 64, limits.generations ?? ['v1']),
+  );
   const directory = createTenantDirectory(tenants);
   const journalFolder = await mkdtemp(join(tmpdir(), 'sluis-gate-'));
   const journal = await openJournal({ directory: journalFolder, clock, logger, segmentBytes: 1_048_576, minFreeBytes: 0 });
@@ -211,11 +232,13 @@ export async function startGate(limits: { readonly concurrentRequests?: number }
     effects: workflow.effects,
     authenticator: createAuthenticator({
       clock,
+      proofIds: createProofIds(store.database),
       introspection: createIntrospection({
         clock,
         metrics,
         node: {
           introspectV1: (tenant, token) => nodes.get(tenant.id)!.introspectV1(token),
+          introspectV2: (tenant, token) => nodes.get(tenant.id)!.introspectV2(token),
           isHealthy: (tenant) => nodes.get(tenant.id)!.isHealthy(),
         },
       }),
@@ -267,8 +290,23 @@ export async function startGate(limits: { readonly concurrentRequests?: number }
     policy,
     token: (options: TokenOptions = {}) => {
       count += 1;
-      const token = `eyJ.${String(count)}.sig`;
       const nowSeconds = Math.floor(clock.now().getTime() / 1000);
+      if (options.generation === 'v2') {
+        const opaque = `opaque-${String(count)}`;
+        tokens.set(opaque, {
+          active: true,
+          iss: authorizationServerOf(options.tenant ?? 'a'),
+          client_id: 'https://anybody.example/oauth2/x',
+          scope: NOTES,
+          iat: nowSeconds,
+          exp: nowSeconds + 900,
+          ...(options.jkt === undefined ? {} : { cnf: { jkt: options.jkt } }),
+          organization_did: REQUESTER,
+          ...options.facts,
+        });
+        return opaque;
+      }
+      const token = `eyJ.${String(count)}.sig`;
       tokens.set(token, {
         active: true,
         iss: didOf(options.tenant ?? 'a'),
@@ -332,13 +370,22 @@ export async function startGate(limits: { readonly concurrentRequests?: number }
   });
 }
 
-function tenantOf(id: string, node: string, fhir: string, concurrentRequests: number): Tenant {
+function tenantOf(
+  id: string,
+  node: string,
+  fhir: string,
+  concurrentRequests: number,
+  generations: Tenant['node']['generations'],
+): Tenant {
   return {
     id,
     name: id,
-    identity: { did: didOf(id) },
+    identity: {
+      did: generations.includes('v1') ? didOf(id) : '',
+      ...(generations.includes('v2') ? { subject: id, authorizationServerUrl: authorizationServerOf(id) } : {}),
+    },
     publicUrl: `https://gate.example/${id}`,
-    node: { url: node, generations: ['v1'], introspectionTimeoutMs: 1_000, introspectionCacheMs: 5_000 },
+    node: { url: node, generations, introspectionTimeoutMs: 1_000, introspectionCacheMs: 5_000 },
     fhir: {
       url: `${fhir}/fhir`,
       version: 'STU3',

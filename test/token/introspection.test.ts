@@ -12,6 +12,7 @@ import { clock, CUSTODIAN, nowSeconds, PURPOSE, REQUESTER, said, tenantOf } from
 
 const TOKEN = 'eyJ.1.sig';
 const metrics = createMetrics(false);
+const shows = (authorization: string) => ({ authorization, dpop: undefined, method: 'GET', target: '/a/fhir/Task/1' });
 
 /** An authenticator at a node that says what it is told. */
 function setUp(answer: (tenant: Tenant, token: string) => unknown = () => said()) {
@@ -26,13 +27,17 @@ function setUp(answer: (tenant: Tenant, token: string) => unknown = () => said()
         await Promise.resolve();
         return answer(tenant, token);
       },
+      introspectV2: () => {
+        node.asked += 1;
+        return Promise.resolve({ active: false });
+      },
       isHealthy: () => Promise.resolve(node.healthy),
     },
   });
-  const authenticator = createAuthenticator({ introspection, clock });
+  const authenticator = createAuthenticator({ introspection, clock, proofIds: { use: () => Promise.resolve(false) } });
   const ask = async (tenant = tenantOf(), token = TOKEN, fresh = false): Promise<string> => {
     try {
-      await authenticator.authenticate(tenant, `Bearer ${token}`, fresh);
+      await authenticator.authenticate(tenant, shows(`Bearer ${token}`), fresh);
       return 'accepted';
     } catch (error) {
       return error instanceof GatewayError ? error.code : String(error);
@@ -44,7 +49,7 @@ function setUp(answer: (tenant: Tenant, token: string) => unknown = () => said()
 describe('a token that its node calls active', () => {
   it('gives the organisation, the purpose and a hash, and nothing of the token itself', async () => {
     const { authenticator } = setUp();
-    const caller = await authenticator.authenticate(tenantOf(), `Bearer ${TOKEN}`, false);
+    const caller = await authenticator.authenticate(tenantOf(), shows(`Bearer ${TOKEN}`), false);
     expect(caller).toMatchObject({
       purposes: [PURPOSE],
       dropped: [],
@@ -151,7 +156,9 @@ describe('a token that is not active', () => {
     const { node, ask, authenticator } = setUp();
     expect(await ask(tenantOf(), 'opaque')).toBe('token_invalid');
     expect(await ask(tenantOf('a', { node: { generations: ['v2'] } }))).toBe('token_invalid');
-    await expect(authenticator.authenticate(tenantOf(), `DPoP ${TOKEN}`, false)).rejects.toMatchObject({ code: 'token_invalid' });
+    await expect(authenticator.authenticate(tenantOf(), shows(`DPoP ${TOKEN}`), false)).rejects.toMatchObject({
+      code: 'token_invalid',
+    });
     expect(node.asked).toBe(0);
   });
 });
@@ -231,7 +238,11 @@ describe('a node over the wire', () => {
     const introspection = createIntrospection({
       clock,
       metrics,
-      node: { introspectV1: (_tenant, token) => node.introspectV1(token), isHealthy: () => node.isHealthy() },
+      node: {
+        introspectV1: (_tenant, token) => node.introspectV1(token),
+        introspectV2: (_tenant, token) => node.introspectV2(token),
+        isHealthy: () => node.isHealthy(),
+      },
     });
     try {
       return await introspection.introspect(tenant, { scheme: 'bearer', token: TOKEN }, false);

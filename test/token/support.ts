@@ -1,6 +1,6 @@
 import { createClock } from '../../src/clock.ts';
 import type { Tenant } from '../../src/tenant/tenant.ts';
-import { parseIntrospectionV1, type TokenFacts } from '../../src/token/facts.ts';
+import { parseIntrospectionV1, type TokenFactsV1 } from '../../src/token/facts.ts';
 
 export const CUSTODIAN = 'did:nuts:custodian';
 export const REQUESTER = 'did:nuts:requester';
@@ -9,11 +9,17 @@ export const PURPOSE = 'notes-sender';
 export const clock = createClock();
 export const nowSeconds = (): number => Math.floor(clock.now().getTime() / 1000);
 
-export function tenantOf(id = 'a', change: { readonly node?: Partial<Tenant['node']>; readonly did?: string } = {}): Tenant {
+export function tenantOf(
+  id = 'a',
+  change: { readonly node?: Partial<Tenant['node']>; readonly did?: string; readonly url?: string } = {},
+): Tenant {
   return {
     id,
     name: id,
-    identity: { did: change.did ?? CUSTODIAN },
+    identity: {
+      did: change.did ?? CUSTODIAN,
+      ...(change.url === undefined ? {} : { subject: id, authorizationServerUrl: change.url }),
+    },
     publicUrl: `https://gate.example/${id}`,
     node: {
       url: 'http://127.0.0.1:1',
@@ -62,8 +68,8 @@ export function credential(change: object = {}, subject: object = {}): Record<st
   };
 }
 
-export function factsOf(change: object = {}): TokenFacts {
+export function factsOf(change: object = {}): TokenFactsV1 {
   const parsed = parseIntrospectionV1(said(change));
-  if (!parsed.active) throw new Error('inactive');
+  if (!parsed.active || parsed.facts.generation !== 'v1') throw new Error('inactive');
   return parsed.facts;
 }
