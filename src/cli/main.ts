@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ConfigError, loadConfig, type Config } from '../config.ts';
 import { runAuditVerify } from './audit.ts';
 import { listJobs, retryJob } from './jobs.ts';
+import { explainRequest, type ExplainArguments } from './explain.ts';
 import { createKey, listKeys, revokeKey, type KeyRole } from './apikey.ts';
 
 // The `sluis` command: what an operator does beside the running gateway.
@@ -81,6 +82,24 @@ program
   .option('--directory <path>', 'the journal; default: the one of the configuration')
   .action(async (options: { readonly directory?: string }) => {
     process.exitCode = await run((config) => runAuditVerify(options.directory ?? journalDirectory(config()), print));
+  });
+
+program
+  .command('explain')
+  .description(
+    'Shows how the running gateway would judge a FHIR request: each stage, each rule, what matched and what was missing.',
+  )
+  .requiredOption('--tenant <id>', 'whose gate')
+  .requiredOption('--token-file <file>', 'a file with the access token alone; it is neither kept nor logged')
+  .option('--body-file <file>', 'the form of a search by POST, or the resource of a write')
+  .option('--accept <media type>', 'the header Accept of the request')
+  .option('--url <url>', 'the internal listener; default: the one of the configuration')
+  .option('--json', 'the explanation as JSON')
+  .argument('<method>')
+  .argument('<target>', 'path and query below the FHIR base')
+  .addHelpText('after', "\nExample:\n  npx sluis explain --tenant ziekenhuis-oost --token-file token.txt -- GET '/Task/1'")
+  .action(async (method: string, target: string, options: ExplainArguments) => {
+    await run((config) => explainRequest(config, options, [method, target], print));
   });
 
 await program.parseAsync();

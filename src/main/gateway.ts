@@ -11,6 +11,7 @@ import { createHousekeeping } from '../outbox/housekeeping.ts';
 import { createWorker, type Worker } from '../outbox/worker.ts';
 import { createDecisionPoint } from '../pdp/decide.ts';
 import { createAdmission } from '../pep/admission.ts';
+import { explain, type ExplainRequest, type Explanation } from '../pep/explain.ts';
 import { createGate, type Gate } from '../pep/enforce.ts';
 import { openDatabase, type Database } from '../store/database.ts';
 import { createProofIds } from '../store/proof-ids.ts';
@@ -32,6 +33,8 @@ export interface Gateway {
   readonly ledger: GrantLedger;
   readonly workflow: Workflow;
   readonly gate: Gate;
+  /** How the gate would judge a request: for operators. */
+  explain(tenant: Tenant, request: ExplainRequest, correlationId: string): Promise<Explanation>;
   readonly metrics: Metrics;
   readonly worker: Worker;
   nodeOf(tenant: Tenant): Node;
@@ -114,23 +117,24 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
       record: async (tenant, useCase, kind, id) => (await getRecord(database, { tenant, useCase, kind }, id))?.state,
     },
   });
+  const authenticator = createAuthenticator({
+    introspection: createIntrospection({
+      node: {
+        introspectV1: (tenant, token) => nodeOf(tenant).introspectV1(token),
+        introspectV2: (tenant, token) => nodeOf(tenant).introspectV2(token),
+        isHealthy: (tenant) => nodeOf(tenant).isHealthy(),
+      },
+      clock,
+      metrics,
+    }),
+    proofIds: createProofIds(database),
+    clock,
+  });
   const gate = createGate({
     tenants,
     registry,
     settings: workflow,
-    authenticator: createAuthenticator({
-      introspection: createIntrospection({
-        node: {
-          introspectV1: (tenant, token) => nodeOf(tenant).introspectV1(token),
-          introspectV2: (tenant, token) => nodeOf(tenant).introspectV2(token),
-          isHealthy: (tenant) => nodeOf(tenant).isHealthy(),
-        },
-        clock,
-        metrics,
-      }),
-      proofIds: createProofIds(database),
-      clock,
-    }),
+    authenticator,
     decisions,
     services: (tenant, useCase) => workflow.services(tenant, useCase),
     effects: workflow.effects,
@@ -169,6 +173,8 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
     ledger,
     workflow,
     gate,
+    explain: (tenant, request, correlationId) =>
+      explain(tenant, request, correlationId, { authenticator, decisions, audit: journal, clock }),
     metrics,
     worker,
     nodeOf,

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { GatewayError } from '../../errors.ts';
 import { parseJsonText, type JsonValue } from '../../fhir/json.ts';
 import { AUDIT_OUTCOMES, type AuditOutcome } from '../../audit/entry.ts';
@@ -49,6 +50,13 @@ export const CORE_ROUTES: readonly CoreRoute<CoreContext>[] = [
     path: 'audit',
     roles: ['operator'],
     handle: (call, { deps }) => listAudit(call, deps),
+  },
+  {
+    operationId: 'explainRequest',
+    method: 'POST',
+    path: 'explain',
+    roles: ['operator'],
+    handle: (call, { deps }) => explainRequest(call, deps),
   },
 ];
 
@@ -111,6 +119,25 @@ async function resolves(
     if (error instanceof GatewayError && error.code === 'upstream_failed') return false;
     throw error;
   }
+}
+
+/** The description has judged the shape already. */
+const explained = z.object({
+  token: z.string(),
+  method: z.string(),
+  target: z.string(),
+  headers: z.record(z.string(), z.string()).optional(),
+  body: z.string().optional(),
+});
+
+async function explainRequest(call: CoreCall, deps: ApiDependencies): Promise<{ status: number; body: JsonValue }> {
+  const { headers, body, ...request } = explained.parse(call.body);
+  const explanation = await deps.explain(
+    call.caller.tenant,
+    { ...request, ...(headers === undefined ? {} : { headers }), ...(body === undefined ? {} : { body }) },
+    call.correlationId,
+  );
+  return { status: 200, body: parseJsonText(JSON.stringify(explanation)) };
 }
 
 const DEFAULT_ENTRIES = 50;

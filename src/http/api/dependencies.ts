@@ -5,6 +5,7 @@ import type { Logger } from '../../log.ts';
 import type { Metrics } from '../../metrics.ts';
 import type { Node } from '../../nuts/node.ts';
 import type { SigningServices } from '../../nuts/signing.ts';
+import type { ExplainRequest, Explanation } from '../../pep/explain.ts';
 import type { Database } from '../../store/database.ts';
 import type { Tenant, TenantDirectory } from '../../tenant/tenant.ts';
 import type { UseCase } from '../../usecase/definition.ts';
@@ -31,6 +32,8 @@ export interface ApiDependencies {
   readonly node: (tenant: Tenant) => ApiNode | Node;
   readonly audit: AuditSink;
   readonly auditIndex: AuditIndex;
+  /** How a request would be judged. */
+  readonly explain: (tenant: Tenant, request: ExplainRequest, correlationId: string) => Promise<Explanation>;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -62,6 +62,20 @@ describe('who may call', () => {
     );
   });
 
+  it('explains a request to an operator, and to nobody else', async () => {
+    const body = { token: 'a.b.c', method: 'GET', target: '/Task/1' };
+    const answer = await call(world, 'POST', `${A}/explain`, { key: 'operator-a', body });
+    expect([answer.status, answer.json['stages']]).toEqual([
+      200,
+      [{ stage: 'address', outcome: 'stopped', code: 'not_found', text: 'a GET /Task/1' }],
+    ]);
+    expect((await call(world, 'POST', `${A}/explain`, { key: 'host', body })).status).toBe(200);
+    expect((await call(world, 'POST', `${A}/explain`, { key: 'ehr-a', body })).status).toBe(403);
+    const wrong = await call(world, 'POST', `${A}/explain`, { key: 'operator-a', body: { ...body, method: 'TRACE' } });
+    expect(wrong.status).toBe(400);
+    expect(JSON.stringify(world.audited)).not.toContain('a.b.c');
+  });
+
   it('keeps the audit trail from EHRs and the use cases from operators', async () => {
     expect((await call(world, 'GET', `${A}/audit`, { key: 'operator-a' })).status).toBe(200);
     const ehr = await call(world, 'GET', `${A}/audit`, { key: 'ehr-a' });

@@ -297,6 +297,12 @@ export async function startApi(mode: 'production' | 'development' = 'production'
       },
     },
     auditIndex: auditIndex(queries),
+    explain: (of, { method, target }) =>
+      Promise.resolve({
+        outcome: 'refused',
+        status: 404,
+        stages: [{ stage: 'address', outcome: 'stopped', code: 'not_found', text: `${of.id} ${method} ${target}` }],
+      }),
     metrics,
     clock,
     logger: createLogger('silent'),

@@ -1,0 +1,112 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { createClock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import type { ExplainRequest, Explanation } from '../pep/explain.ts';
+import { createApiKey, revokeApiKey } from '../store/api-keys.ts';
+import { withDatabase } from './database.ts';
+
+type Print = (line: string) => void;
+
+export interface ExplainArguments {
+  readonly tenant: string;
+  /** A file with the token alone. */
+  readonly tokenFile: string;
+  /** A file with the form of a search, or the resource of a write. */
+  readonly bodyFile?: string;
+  readonly accept?: string;
+  /** Of the internal listener; default: the one of the configuration on this machine. */
+  readonly url?: string;
+  readonly json?: boolean;
+}
+
+const TIMEOUT_MS = 30_000;
+
+/**
+ * `sluis explain`: asks the running gateway how it would judge a request, with an operator key that lives as long as the question.
+ * @throws Error in words for whatever is wrong with arguments, gateway or answer
+ */
+export async function explainRequest(
+  config: () => Config,
+  options: ExplainArguments,
+  [method, target]: readonly [string, string],
+  print: Print,
+): Promise<void> {
+  const loaded = config();
+  const { tenant } = options;
+  if (!loaded.tenants.some(({ id }) => id === tenant))
+    throw new Error(`--tenant ${tenant} is not in the configuration; there are ${loaded.tenants.map(({ id }) => id).join(', ')}`);
+  if (!target.startsWith('/'))
+    throw new Error(`the target ${JSON.stringify(target)} must begin with a slash: it is below the FHIR base`);
+  const request: ExplainRequest = {
+    token: readText('--token-file', options.tokenFile).trim(),
+    method,
+    target,
+    ...(options.accept === undefined ? {} : { headers: { accept: options.accept } }),
+    ...(options.bodyFile === undefined ? {} : { body: readText('--body-file', options.bodyFile) }),
+  };
+  const base = options.url ?? `http://${loaded.internal.host}:${String(loaded.internal.port)}`;
+  const explanation = await withDatabase(loaded, async (database) => {
+    const key = await database.transaction((tx) =>
+      createApiKey(tx, { tenant, role: 'operator', label: 'sluis explain' }, createClock().now()),
+    );
+    try {
+      return await ask(`${base}/api/v1/tenants/${tenant}/explain`, key.secret, request);
+    } finally {
+      await database.transaction((tx) => revokeApiKey(tx, tenant, key.id, createClock().now()));
+    }
+  });
+  if (options.json === true) print(JSON.stringify(explanation, undefined, 2));
+  else for (const line of describeExplanation(explanation)) print(line);
+}
+
+function readText(option: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new Error(`${option} ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+const problem = z.object({ detail: z.string().optional(), code: z.string().optional(), fields: z.unknown().optional() });
+
+async function ask(url: string, secret: string, request: ExplainRequest): Promise<Explanation> {
+  let answer: Response;
+  try {
+    answer = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${secret}` },
+      body: JSON.stringify(request),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+  } catch (error) {
+    throw new Error(`the gateway does not answer at ${url}; start it, or name its internal listener with --url`, {
+      cause: error,
+    });
+  }
+  const body: unknown = await answer.json();
+  if (answer.status === 200) return body as Explanation;
+  const said = problem.safeParse(body).data;
+  throw new Error(
+    `the gateway answered ${String(answer.status)} ${said?.code ?? ''}: ${said?.detail ?? 'no detail'} ${said?.fields === undefined ? '' : JSON.stringify(said.fields)}`.trimEnd(),
+  );
+}
+
+/** An explanation in lines for a person. */
+export function describeExplanation({ outcome, status, stages }: Explanation): readonly string[] {
+  const lines = [`${outcome} (${String(status)})`];
+  for (const { stage, outcome: how, code, text, facts, rules } of stages) {
+    const why = [code, text].filter((part) => part !== undefined).join(': ');
+    lines.push(`${how === 'passed' ? '✓' : '✗'} ${stage}${why === '' ? '' : `  ${why}`}`);
+    for (const [name, value] of Object.entries(facts ?? {})) {
+      const shown = Array.isArray(value) ? value.join(', ') : String(value);
+      if (shown !== '') lines.push(`    ${name}: ${shown}`);
+    }
+    for (const { id, faults } of rules ?? []) {
+      lines.push(faults.length === 0 ? `    ✓ ${id}` : `    ✗ ${id}  ${faults.map((fault) => fault.text).join('; ')}`);
+    }
+  }
+  return lines;
+}

@@ -1,0 +1,210 @@
+import type { AuditSink } from '../audit/sink.ts';
+import type { Clock } from '../clock.ts';
+import { GatewayError } from '../errors.ts';
+import { interactionVerb, isWrite, type Interaction } from '../fhir/interaction.ts';
+import { resolveAnswerFormat } from '../fhir/media.ts';
+import { parseInteraction } from '../fhir/parse-interaction.ts';
+import { interactionPath, printInteraction } from '../fhir/print-interaction.ts';
+import { parseQuery, parseTarget } from '../fhir/target.ts';
+import { parseJsonObject } from '../fhir/json.ts';
+import type { DecisionPoint, PermitVerdict, SelectedRole } from '../pdp/decide.ts';
+import { explainRules, type ExplainedRule } from '../pdp/explain.ts';
+import { parametersOf } from '../pdp/rules.ts';
+import type { Tenant } from '../tenant/tenant.ts';
+import type { AuthenticatedCaller, Authenticator } from '../token/authenticate.ts';
+import { readResource } from './body.ts';
+
+/** A request that an operator wants explained: what stands below the FHIR base, and a token for it. */
+export interface ExplainRequest {
+  readonly token: string;
+  readonly method: string;
+  /** `/Observation?patient=1` */
+  readonly target: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The form of a search by POST, or the resource of a write, as text. */
+  readonly body?: string;
+}
+
+/** One stage of the way of a request (design §3). What is after the first that stopped was not reached. */
+export interface ExplainedStage {
+  readonly stage: 'address' | 'authenticate' | 'format' | 'role' | 'rules' | 'decision' | 'upstream';
+  readonly outcome: 'passed' | 'stopped';
+  readonly code?: string;
+  readonly text?: string;
+  readonly facts?: Readonly<Record<string, string | number | boolean | readonly string[]>>;
+  readonly rules?: readonly ExplainedRule[];
+}
+
+export interface Explanation {
+  readonly outcome: 'permitted' | 'denied' | 'refused' | 'failed';
+  /** What the caller would get, as far as it is the gate's to say; 200 stands for whatever the custodian answers. */
+  readonly status: number;
+  readonly stages: readonly ExplainedStage[];
+}
+
+export interface ExplainOptions {
+  readonly authenticator: Pick<Authenticator, 'identify'>;
+  readonly decisions: DecisionPoint;
+  readonly audit: AuditSink;
+  readonly clock: Clock;
+}
+
+/**
+ * Judges a request as the gate would, and tells every stage: for operators only, callers never learn this. Nothing is forwarded; what the
+ * decision must look up is looked up and audited under the correlation id of the question. Not judged: the edge (raw bytes), a proof of
+ * possession (there is none), limits, and the guard of a write, which needs the stored resource.
+ */
+export async function explain(
+  tenant: Tenant,
+  request: ExplainRequest,
+  correlationId: string,
+  options: ExplainOptions,
+): Promise<Explanation> {
+  const stages: ExplainedStage[] = [];
+  try {
+    const interaction = readRequest(tenant, request);
+    stages.push({ stage: 'address', outcome: 'passed', facts: describeInteraction(interaction) });
+    const caller = await options.authenticator.identify(tenant, `Bearer ${request.token}`, isWrite(interaction));
+    stages.push({ stage: 'authenticate', outcome: 'passed', facts: describeCaller(caller) });
+    readFormat(tenant, request, interaction);
+    const selected = options.decisions.select(tenant, caller.purposes);
+    if ('effect' in selected) {
+      const { code, text } = selected.reason;
+      stages.push({ stage: 'role', outcome: 'stopped', code, ...(text === undefined ? {} : { text }) });
+      return { outcome: 'denied', status: 403, stages };
+    }
+    stages.push({ stage: 'role', outcome: 'passed', facts: describeRole(selected) });
+    const rules = explainRules(selected.role, interaction);
+    const isMatched = rules.some(({ faults }) => faults.length === 0);
+    stages.push({ stage: 'rules', outcome: isMatched ? 'passed' : 'stopped', rules });
+    const verdict = await options.decisions.decide({
+      tenant,
+      subject: caller.subject,
+      purposes: caller.purposes,
+      ...(caller.claims === undefined ? {} : { claims: caller.claims }),
+      ...(caller.proof === undefined ? {} : { proof: caller.proof }),
+      interaction,
+      body: () => Promise.resolve(parseBody(request, interaction)),
+      now: options.clock.now(),
+      onLookUp: (type, id) => lookedUp(tenant, type, id, correlationId, options),
+    });
+    const { code, text } = verdict.effect === 'permit' ? verdict.permit.reason : verdict.reason;
+    const said = { code, ...(text === undefined ? {} : { text }) };
+    if (verdict.effect === 'deny') {
+      stages.push({ stage: 'decision', outcome: 'stopped', ...said });
+      return { outcome: 'denied', status: 403, stages };
+    }
+    stages.push({ stage: 'decision', outcome: 'passed', ...said, facts: describePermit(verdict) });
+    stages.push({ stage: 'upstream', outcome: 'passed', facts: describeUpstream(verdict) });
+    return { outcome: 'permitted', status: 200, stages };
+  } catch (error) {
+    return stopped(stages, error);
+  }
+}
+
+const ORDER: readonly ExplainedStage['stage'][] = ['address', 'authenticate', 'format', 'role', 'rules', 'decision', 'upstream'];
+
+/** A refusal or failure, told at the stage after the last that passed. */
+function stopped(stages: readonly ExplainedStage[], error: unknown): Explanation {
+  const known = error instanceof GatewayError ? error : new GatewayError('internal', 'something went wrong', { cause: error });
+  const last = stages.at(-1)?.stage;
+  // The format is judged between who asks and what for; it has no stage of its own unless it stops a request.
+  const stage = last === undefined ? 'address' : (ORDER[ORDER.indexOf(last) + 1] ?? 'upstream');
+  const field = known.options.fields?.[0];
+  const text = field === undefined ? known.message : `${field.field} ${field.problem}`;
+  return {
+    outcome: known.status >= 500 ? 'failed' : 'refused',
+    status: known.status,
+    stages: [...stages, { stage, outcome: 'stopped', code: known.code, text }],
+  };
+}
+
+function readRequest(tenant: Tenant, { method, target, headers, body }: ExplainRequest): Interaction {
+  const { segments, query } = parseTarget(target, 0);
+  const { version } = tenant.fhir;
+  const ifNoneExist = headers?.['if-none-exist'];
+  const request = { method, segments, query, version, ...(ifNoneExist === undefined ? {} : { ifNoneExist }) };
+  const interaction = parseInteraction(request);
+  if (!('via' in interaction) || interaction.via !== 'form' || body === undefined) return interaction;
+  return parseInteraction({ ...request, form: parseQuery(body) });
+}
+
+function readFormat(tenant: Tenant, { target, headers, body }: ExplainRequest, interaction: Interaction): void {
+  const isForm = 'via' in interaction && interaction.via === 'form' && body !== undefined;
+  resolveAnswerFormat({
+    interaction,
+    version: tenant.fhir.version,
+    accept: headers?.['accept'],
+    query: parseTarget(target, 0).query,
+    ...(isForm ? { form: parseQuery(body) } : {}),
+  });
+}
+
+function parseBody({ body }: ExplainRequest, interaction: Interaction): ReturnType<typeof parseJsonObject> {
+  return readResource(parseJsonObject(Buffer.from(body ?? '')), interaction);
+}
+
+/** An operator's question reads the custodian's data for its answer, and that is on record as any look-up is. */
+function lookedUp(
+  tenant: Tenant,
+  type: string,
+  id: string,
+  correlationId: string,
+  { audit, clock }: ExplainOptions,
+): Promise<void> {
+  return audit.record({
+    phase: 'event',
+    event: 'look-up',
+    outcome: 'permitted',
+    tenant: tenant.id,
+    correlationId,
+    at: clock.now(),
+    attributes: { read: `${type}/${id}`, for: 'explain' },
+  });
+}
+
+// Names of parameters, never their values: what is explained is kept for a repeat of the call.
+function describeInteraction(interaction: Interaction): NonNullable<ExplainedStage['facts']> {
+  const parameters = parametersOf(interaction).map(({ key }) => key);
+  return { interaction: interaction.kind, verb: interactionVerb(interaction), path: interactionPath(interaction), parameters };
+}
+
+function describeCaller({ subject, purposes, dropped, proof }: AuthenticatedCaller): NonNullable<ExplainedStage['facts']> {
+  return {
+    requester: subject.organization.id,
+    purposes,
+    user: subject.user !== undefined,
+    // The key itself is not shown, and no proof was asked for.
+    bound: proof !== undefined,
+    claims: [...subject.claims.keys()],
+    credentials: subject.credentials.map(({ id }) => id),
+    dropped: dropped.map(({ id, reason }) => `${id ?? 'no id'}: ${reason}`),
+  };
+}
+
+function describeRole({ useCase, role, purpose }: SelectedRole): NonNullable<ExplainedStage['facts']> {
+  return { useCase: useCase.id, role: role.id, purpose };
+}
+
+function describePermit(verdict: PermitVerdict): NonNullable<ExplainedStage['facts']> {
+  const { rule, patient, permit, reviews, filters, redacted, proofs, guard } = verdict;
+  return {
+    rule: rule.id,
+    ...(patient === undefined ? {} : { patient: patient.reference, proof: patient.proof }),
+    ...(permit.grantId === undefined ? {} : { grant: permit.grantId }),
+    ...(permit.credentialIds === undefined ? {} : { credentials: permit.credentialIds }),
+    ...(guard === undefined
+      ? {}
+      : { guard: guard.kind === 'code' ? guard.write.name : `may change ${guard.changes.changed.join(' ')}` }),
+    proofs: proofs.map(({ element, values }) => `${element} is ${values.join(' or ')}`),
+    filters: filters.map(({ name }) => name),
+    reviews: reviews.map(({ name }) => name),
+    redacted,
+  };
+}
+
+function describeUpstream({ interaction, local }: PermitVerdict): NonNullable<ExplainedStage['facts']> {
+  if (local !== undefined) return { local: local.name };
+  const { method, path } = printInteraction(interaction);
+  return { method, path, parameters: parametersOf(interaction).map(({ key }) => key) };
+}

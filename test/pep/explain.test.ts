@@ -1,0 +1,134 @@
+import { describe, expect, it } from '@jest/globals';
+import type { AuditEntry } from '../../src/audit/entry.ts';
+import { createClock } from '../../src/clock.ts';
+import { describeExplanation } from '../../src/cli/explain.ts';
+import { GatewayError } from '../../src/errors.ts';
+import { createDecisionPoint } from '../../src/pdp/decide.ts';
+import { explain, type ExplainRequest, type Explanation } from '../../src/pep/explain.ts';
+import type { AuthenticatedCaller } from '../../src/token/authenticate.ts';
+import { createRegistry } from '../../src/usecase/registry.ts';
+import chart from '../attack/chart/index.ts';
+import { REQUESTER, tenant as stu3 } from '../pdp/support.ts';
+
+const tenant = { ...stu3, fhir: { ...stu3.fhir, version: 'R4' as const } };
+const audited: AuditEntry[] = [];
+
+function ask(
+  request: Partial<ExplainRequest>,
+  purposes: readonly string[] = ['chart'],
+  refused?: GatewayError,
+): Promise<Explanation> {
+  audited.length = 0;
+  const caller: AuthenticatedCaller = {
+    subject: { organization: { id: REQUESTER }, scopes: purposes, claims: new Map(), credentials: [] },
+    purposes,
+    tokenHash: '0',
+    dropped: [{ id: 'x', reason: 'expired' }],
+  };
+  return explain(tenant, { token: 'secret-token', method: 'GET', target: '/Patient/mine', ...request }, 'c-1', {
+    authenticator: { identify: () => (refused === undefined ? Promise.resolve(caller) : Promise.reject(refused)) },
+    decisions: createDecisionPoint({
+      registry: createRegistry([chart]),
+      settings: { serves: () => true, configOf: () => ({}) },
+      sources: {
+        matching: () => Promise.resolve([]),
+        byCredential: () => Promise.resolve(undefined),
+        read: (_tenant, type, id) =>
+          Promise.resolve({
+            resourceType: type,
+            id,
+            subject: { reference: id.startsWith('mine') ? 'Patient/mine' : 'Patient/other' },
+          }),
+        record: () => Promise.resolve(undefined),
+      },
+    }),
+    audit: {
+      record: (entry) => {
+        audited.push(entry);
+        return Promise.resolve();
+      },
+    },
+    clock: createClock(),
+  });
+}
+
+const last = ({ stages }: Explanation) => stages.at(-1);
+
+describe('explain', () => {
+  it('tells a permit whole: rule, patient and its proof, what the answer must show, and what goes upstream', async () => {
+    const said = await ask({ target: '/Observation?subject=mine&_count=100&_format=json' });
+    expect(said).toMatchObject({ outcome: 'permitted', status: 200 });
+    expect(said.stages.map(({ stage, outcome }) => `${stage} ${outcome}`)).toEqual([
+      'address passed',
+      'authenticate passed',
+      'role passed',
+      'rules passed',
+      'decision passed',
+      'upstream passed',
+    ]);
+    expect(said.stages.find(({ stage }) => stage === 'decision')?.facts).toMatchObject({
+      rule: 'observation-search',
+      patient: 'Patient/mine',
+      proof: 'parameter',
+      proofs: ['subject is Patient/mine'],
+    });
+    expect(last(said)?.facts).toEqual({ method: 'GET', path: '/Observation', parameters: ['subject', '_count'] });
+  });
+
+  it('tells of every rule what matched and what was missing', async () => {
+    const said = await ask({ target: '/Observation?patient=mine&status=final' });
+    expect(said).toMatchObject({ outcome: 'denied', status: 403 });
+    const rules = said.stages.find(({ stage }) => stage === 'rules')?.rules ?? [];
+    expect(rules.find(({ id }) => id === 'observation-search')).toMatchObject({
+      names: true,
+      faults: [{ code: 'parameter_not_in_rule', text: 'the parameter status stands nowhere in the rule' }],
+    });
+    expect(rules.find(({ id }) => id === 'patient-read')).toMatchObject({ names: false });
+  });
+
+  it('tells a denial by what is stored, and the look-up is on record', async () => {
+    const said = await ask({ target: '/Observation/other-1' });
+    expect(last(said)).toMatchObject({
+      stage: 'decision',
+      outcome: 'stopped',
+      code: 'patient_not_in_rule',
+      text: 'observation-read: the patient is none of the rule',
+    });
+    expect(audited).toMatchObject([
+      { event: 'look-up', tenant: 'a', correlationId: 'c-1', attributes: { read: 'Observation/other-1' } },
+    ]);
+  });
+
+  it('judges a write by its body', async () => {
+    const body = (patient: string) => JSON.stringify({ resourceType: 'Observation', subject: { reference: patient } });
+    const create = { method: 'POST', target: '/Observation' };
+    expect(await ask({ ...create, body: body('Patient/mine') })).toMatchObject({ outcome: 'permitted' });
+    expect(await ask({ ...create, body: body('Patient/other') })).toMatchObject({ outcome: 'denied' });
+    expect(await ask({ ...create, body: '{"a":1,"a":2}' })).toMatchObject({ outcome: 'refused', status: 400 });
+  });
+
+  it('tells at which stage a request is refused, and why', async () => {
+    expect(last(await ask({ target: '/patient/1' }))).toMatchObject({ stage: 'address', outcome: 'stopped', code: 'not_found' });
+    expect(last(await ask({ target: '/Patient/mine/../other' }))).toMatchObject({ stage: 'address', code: 'invalid_target' });
+    expect(await ask({ target: '/Observation?patient=mine&foo=1' })).toMatchObject({ outcome: 'refused', status: 400 });
+    expect(await ask({ headers: { accept: 'text/turtle' } })).toMatchObject({ outcome: 'refused', status: 406 });
+    expect(last(await ask({}, ['chart'], new GatewayError('token_invalid', 'token has expired')))).toEqual({
+      stage: 'authenticate',
+      outcome: 'stopped',
+      code: 'token_invalid',
+      text: 'token has expired',
+    });
+    expect(last(await ask({}, ['other']))).toMatchObject({ stage: 'role', outcome: 'stopped', code: 'purpose_unknown' });
+  });
+
+  it('never repeats the token, nor the value of a parameter', async () => {
+    const said = await ask({ target: '/Observation?patient=someone-else&code=8480-6' });
+    expect(JSON.stringify([said, audited])).not.toMatch(/secret-token|someone-else|8480-6/);
+  });
+
+  it('can be read by a person', async () => {
+    expect(describeExplanation(await ask({ target: '/Patient/other' }))).toEqual(
+      expect.arrayContaining(['denied (403)', '✓ address', '✗ rules', '    ✗ patient-read  the id is none of the rule']),
+    );
+  });
+});
