@@ -129,6 +129,7 @@ function parseResource(resource: JsonValue | undefined, interaction: Interaction
     case 'search-system':
     case 'search-compartment':
     case 'capabilities':
+    case 'options':
     case 'bundle':
       if (resource !== undefined) throw fault(field, 'belongs to no such request');
       return undefined;

@@ -20,6 +20,7 @@ export type Interaction =
   | SearchSystem
   | SearchCompartment
   | Capabilities
+  | Options
   | BundleExchange
   | OperationInstance
   | OperationType
@@ -123,6 +124,13 @@ export interface Capabilities extends WithParameters, Readable {
   readonly kind: 'capabilities';
 }
 
+/** `OPTIONS` of any path of the grammar: which methods it has. Nothing but a question, and a role's rules say whether it may be asked. */
+export interface Options {
+  readonly kind: 'options';
+  /** The path below the base, canonical; empty at the base itself. */
+  readonly path: string;
+}
+
 /** `POST [base]`. Whether it is a batch or a transaction stands in the body alone; whoever has parsed that sets `bundleType`. */
 export interface BundleExchange {
   readonly kind: 'bundle';
@@ -190,6 +198,7 @@ export type InteractionVerb =
   | 'search-system'
   | 'search-compartment'
   | 'capabilities'
+  | 'options'
   | 'batch'
   | 'transaction'
   | 'operation';
@@ -210,6 +219,7 @@ export function interactionVerb(interaction: Interaction): InteractionVerb {
     case 'search-system':
     case 'search-compartment':
     case 'capabilities':
+    case 'options':
       return interaction.kind;
     case 'bundle':
       return interaction.bundleType ?? 'batch';
@@ -240,6 +250,7 @@ export function isWrite(interaction: Interaction): boolean {
     case 'search-system':
     case 'search-compartment':
     case 'capabilities':
+    case 'options':
       return false;
     case 'operation-instance':
     case 'operation-type':

@@ -184,6 +184,7 @@ export function resolveBodyFormat(contentType: string | undefined, interaction: 
     case 'history-type':
     case 'history-system':
     case 'capabilities':
+    case 'options':
       break;
     case 'create':
     case 'update':

@@ -1,6 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import type { Interaction, SearchVia } from './interaction.ts';
 import { describe, parseParameter, type Parameter } from './parameter.ts';
+import { interactionPath } from './print-interaction.ts';
 import { isKnownParameter, type ParameterUse } from './parameter-names.ts';
 import { hasValidValues, repeatsSingle } from './parameter-values.ts';
 import { parseQuery, type QueryPair } from './target.ts';
@@ -43,7 +44,7 @@ export function parseInteraction(request: InteractionRequest): Interaction {
   // A method in a parameter is a method override whatever the path is (attack case M2).
   if (request.query.length > 0 && request.query.some(({ name }) => name.toLowerCase() === '_method'))
     throw unknownParameter('_method');
-  const interaction = parsePath(request);
+  const interaction = request.method === 'OPTIONS' ? options(request) : parsePath(request);
   if (request.form !== undefined && !('via' in interaction && interaction.via === 'form')) {
     throw new GatewayError('unsupported_media_type', `a form is no body for ${interaction.kind}`);
   }
@@ -76,6 +77,13 @@ function parsePath(request: InteractionRequest): Interaction {
     return { kind: 'operation-instance', type: first, id: second, ...operation(request, third) };
   }
   return compartment(request, { type: first, id: second }, third, fourth, fifth);
+}
+
+/** A path that some other method has; it is not asked which, so that a refusal tells nothing that the path itself does not. */
+function options(request: InteractionRequest): Interaction {
+  without(request);
+  const isSearch = request.segments.at(-1) === '_search';
+  return { kind: 'options', path: interactionPath(parsePath({ ...request, method: isSearch ? 'POST' : 'GET' })) };
 }
 
 function onBase(request: InteractionRequest): Interaction {

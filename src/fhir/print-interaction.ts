@@ -4,7 +4,7 @@ import { printQuery } from './target.ts';
 
 /** A request as it goes upstream, relative to the FHIR base. */
 export interface CanonicalRequest {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'OPTIONS' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Begins with a slash, except at the base itself, where it is empty; never has a percent sign. */
   readonly path: string;
   /** Without the question mark; empty where there is none. */
@@ -29,6 +29,8 @@ export function printInteraction(interaction: Interaction): CanonicalRequest {
     case 'history-system':
     case 'capabilities':
       return { method: 'GET', path, query: printParameters(interaction.parameters) };
+    case 'options':
+      return { method: 'OPTIONS', path, query: '' };
     case 'search-type':
     case 'search-system':
     case 'search-compartment':
@@ -98,6 +100,8 @@ export function interactionPath(interaction: Interaction): string {
       return '';
     case 'capabilities':
       return '/metadata';
+    case 'options':
+      return interaction.path;
     case 'operation-instance':
       return `/${interaction.type}/${interaction.id}/${interaction.operation}`;
     case 'operation-type':
@@ -129,6 +133,7 @@ export function resourcePath(interaction: Interaction): string | undefined {
     case 'search-system':
     case 'search-compartment':
     case 'capabilities':
+    case 'options':
     case 'bundle':
     case 'operation-type':
     case 'operation-system':

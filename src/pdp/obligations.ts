@@ -172,6 +172,7 @@ function fitFault(interaction: Interaction, { guard, local, narrowings, filters,
 /** A rule that names what the gate does not carry out is refused at start; this is the last line. */
 export function isCarriedOut(interaction: Interaction): boolean {
   switch (interaction.kind) {
+    case 'options':
     case 'conditional-update':
     case 'conditional-patch':
     case 'conditional-delete':

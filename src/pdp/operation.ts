@@ -21,6 +21,7 @@ export function grantOperation(interaction: Interaction): string | undefined {
     case 'search-system':
     case 'search-compartment':
     case 'capabilities':
+    case 'options':
     case 'bundle':
     case 'operation-type':
     case 'operation-system':

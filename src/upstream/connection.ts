@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { Pool, type Dispatcher } from 'undici';
+import type { CanonicalRequest } from '../fhir/print-interaction.ts';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { createBreaker } from '../outbound/breaker.ts';
@@ -19,7 +20,7 @@ export interface Connection {
 
 /** What goes upstream, built from the judged model by `printInteraction`, never from what came in. */
 export interface UpstreamRequest {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly method: CanonicalRequest['method'];
   /** Below the FHIR base, with a leading slash or empty. */
   readonly path: string;
   /** Without the question mark; empty where there is none. */

@@ -68,6 +68,7 @@ export function toWish(action: Interaction): Wish | undefined {
     case 'search-system':
     case 'search-compartment':
     case 'capabilities':
+    case 'options':
     case 'bundle':
     case 'operation-type':
     case 'operation-system':
