@@ -17,11 +17,11 @@ export type IntrospectionV2 =
   | { readonly active: false }
   | {
       readonly active: true;
-      readonly iss: unknown;
-      readonly aud: unknown;
-      readonly iat: unknown;
-      readonly exp: unknown;
-      readonly nbf: unknown;
+      readonly iss?: unknown;
+      readonly aud?: unknown;
+      readonly iat?: unknown;
+      readonly exp?: unknown;
+      readonly nbf?: unknown;
       readonly scope?: string;
       readonly cnf?: { readonly jkt: string };
       /** Every other member, by name: fields of presentation definitions. Never a member of the protocol. */
@@ -36,12 +36,12 @@ const v1 = z.discriminatedUnion('active', [
   z.object({ active: z.literal(false) }),
   z.object({
     active: z.literal(true),
-    // What these five are worth is judged with the token (attack cases T6, T9, T10): a wrong one is the token's fault, 401.
-    iss: z.unknown(),
-    sub: z.unknown(),
-    aud: z.unknown(),
-    iat: z.unknown(),
-    exp: z.unknown(),
+    // What these five are worth is judged with the token (attack cases T6, T9, T10): a wrong or absent one is the token's fault, 401.
+    iss: z.unknown().optional(),
+    sub: z.unknown().optional(),
+    aud: z.unknown().optional(),
+    iat: z.unknown().optional(),
+    exp: z.unknown().optional(),
     // A token for nothing is no node's fault: the policy denies it.
     service: z.string().exactOptional(),
     vcs: z.array(z.string()).optional(),
@@ -68,11 +68,11 @@ const v2 = z.discriminatedUnion('active', [
   z.object({ active: z.literal(false) }),
   z.object({
     active: z.literal(true),
-    iss: z.unknown(),
-    aud: z.unknown(),
-    iat: z.unknown(),
-    exp: z.unknown(),
-    nbf: z.unknown(),
+    iss: z.unknown().optional(),
+    aud: z.unknown().optional(),
+    iat: z.unknown().optional(),
+    exp: z.unknown().optional(),
+    nbf: z.unknown().optional(),
     // A token for nothing is no node's fault: the policy denies it.
     scope: z.string().exactOptional(),
     // A policy with a field of this name shadows the real one ("cnf":"Caresoft B.V."), and `null` may hide a binding: never an unbound token.
