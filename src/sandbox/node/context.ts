@@ -1,5 +1,6 @@
 /** What the parts of one node work with. */
 import type { Clock } from '../../clock.ts';
+import type { DiscoveryDefinition } from './iam/discovery.ts';
 import type { IamMemory, Policy } from './iam/store.ts';
 import type { NodeStore, SimulatedNetwork } from './network.ts';
 import type { SignSession } from './session-types.ts';
@@ -19,6 +20,9 @@ export interface NodeContext {
   readonly iam: IamMemory;
   /** By scope. */
   readonly policies: Map<string, Policy>;
+  readonly discovery: readonly DiscoveryDefinition[];
+  /** How long a registration needs to reach other nodes. */
+  readonly discoveryDelayMs: number;
   /** Milliseconds since 1970 at which it was started. */
   readonly startedAt: () => number;
   readonly isHealthy: () => boolean;

@@ -21,6 +21,7 @@ import { empty, json, parseBody, requiredQuery, type Answer, type Call, type Rou
 import { collapse, isObject, list, sorted, text } from './json.ts';
 import type { SigningKey } from './key.ts';
 import type { Revocation } from './network.ts';
+import { isForWeb, issueWeb, revokeWeb, verifyWeb, webRevocation } from './iam/issue.ts';
 import { presentationRoutes } from './presentation-api.ts';
 import { DID_NOT_FOUND, KEY_NOT_FOUND, NodeProblem, within } from './problem.ts';
 import { compileQuery } from './search.ts';
@@ -45,7 +46,7 @@ const searchRequest = z.looseObject({
 });
 
 const verifyRequest = z.looseObject({
-  verifiableCredential: jsonObject.nullish(),
+  verifiableCredential: z.union([jsonObject, z.string()]).nullish(),
   verificationOptions: z.looseObject({ allowUntrustedIssuer: z.boolean().nullish() }).nullish(),
 });
 
@@ -59,7 +60,7 @@ export function credentialRoutes(context: NodeContext): Route[] {
       path: `${base}/issuer/vc`,
       operation: 'IssueVC',
       limited: true,
-      handle: async (call) => json(await issue(context, call)),
+      handle: async (call) => json(isForWeb(call) ? await issueWeb(context, call) : await issue(context, call)),
     },
     {
       method: 'GET',
@@ -71,7 +72,10 @@ export function credentialRoutes(context: NodeContext): Route[] {
       method: 'DELETE',
       path: `${base}/issuer/vc/:id`,
       operation: 'RevokeVC',
-      handle: async ({ params }) => json(await revoke(context, params['id'] ?? '')),
+      handle: async ({ params }) => {
+        const id = params['id'] ?? '';
+        return id.startsWith('did:web:') ? revokeWeb(context, id) : json(await revoke(context, id));
+      },
     },
     { method: 'POST', path: `${base}/search`, operation: 'SearchVCs', handle: (call) => search(context, call) },
     {
@@ -207,14 +211,19 @@ function searchIssued(context: NodeContext, call: Call): Answer {
   );
   return json({
     verifiableCredentials: found.map((verifiableCredential) => {
-      const revocation = context.network.revocations.get(idOf(verifiableCredential));
-      return revocation === undefined ? { verifiableCredential } : { revocation, verifiableCredential };
+      const revocation =
+        context.network.revocations.get(idOf(verifiableCredential)) ?? webRevocation(context, verifiableCredential);
+      const asIssued = context.store.iam.issued.get(idOf(verifiableCredential)) ?? verifiableCredential;
+      return { ...(revocation === undefined ? {} : { revocation }), verifiableCredential: asIssued };
     }),
   });
 }
 
 async function verify(context: NodeContext, call: Call): Promise<Answer> {
   const { verifiableCredential, verificationOptions } = parseBody(call, verifyRequest);
+  if (typeof verifiableCredential === 'string' || text(verifiableCredential ?? {}, 'issuer')?.startsWith('did:web:') === true) {
+    return verifyWeb(context, verifiableCredential ?? {});
+  }
   const message = await faultOf(context, sorted(verifiableCredential ?? {}), {
     allowUntrusted: verificationOptions?.allowUntrustedIssuer === true,
     at: context.clock.now(),

@@ -86,15 +86,19 @@ export interface CredentialContent {
   readonly contexts?: readonly string[];
   readonly expirationDate?: string;
   readonly subject: Json;
+  /** `<issuer>#<uuid>`, a new one by default. */
+  readonly id?: string;
+  readonly status?: Json;
 }
 
 /** A new, signed credential; keys in a real node's order, id `<issuer>#<uuid>`. */
 export async function createCredential(content: CredentialContent, key: SigningKey, issuanceDate: Date): Promise<VC> {
   const document = {
     '@context': [...new Set([...(content.contexts ?? [NUTS_CONTEXT, W3C_CONTEXT]), JWS_CONTEXT])],
+    ...(content.status === undefined ? {} : { credentialStatus: content.status }),
     credentialSubject: content.subject,
     ...(content.expirationDate === undefined ? {} : { expirationDate: content.expirationDate }),
-    id: `${content.issuer}#${randomUUID()}`,
+    id: content.id ?? `${content.issuer}#${randomUUID()}`,
     issuanceDate: issuanceDate.toISOString(),
     issuer: content.issuer,
     type: [content.type, 'VerifiableCredential'],

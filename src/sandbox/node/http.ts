@@ -51,14 +51,19 @@ export const MARKER: Readonly<Record<string, string>> = { 'X-Sluis-Sandbox': 'si
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 
-/** A request handler over `routes`; `allow` is asked before each call of a limited route. `received` is the body, where its reading began before. */
+/** A request handler over `routes`; `allow` is asked before each call of a limited route, `isAllowedIn` before each call below `/internal`. `received` is the body, where its reading began before. */
 export function createHandler(
   routes: readonly Route[],
   allow: () => boolean,
+  isAllowedIn: (req: IncomingMessage) => Promise<boolean> = () => Promise.resolve(true),
 ): (req: IncomingMessage, res: ServerResponse, received?: Promise<Buffer>) => Promise<void> {
   const table = routes.map((route) => ({ route, segments: route.path.split('/') }));
   return async (req, res, received) => {
     const [path = '', search = ''] = (req.url ?? '').split('?', 2);
+    if (path.startsWith('/internal') && !(await isAllowedIn(req))) {
+      send(req, res, { status: 401, headers: { 'Content-Type': 'text/plain; charset=UTF-8' }, body: 'Unauthorized' });
+      return;
+    }
     const found = table.flatMap(({ route, segments }) => {
       const params = match(segments, path.split('/'));
       return params === undefined ? [] : [{ route, params }];

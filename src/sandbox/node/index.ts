@@ -12,6 +12,7 @@ import { z } from 'zod';
 import type { Clock } from '../../clock.ts';
 import type { FaultInjector } from '../faults.ts';
 import { signAccessToken, TOKEN_LIFE_S } from './access-token.ts';
+import { createApiAuthentication, type ApiAuthentication } from './api-authentication.ts';
 import { authRoutes } from './auth-api.ts';
 import { TOKEN_PATH, type NodeContext } from './context.ts';
 import { credentialRoutes } from './credential-api.ts';
@@ -20,12 +21,16 @@ import { documentOf } from './did-document.ts';
 import { createHandler, readBody } from './http.ts';
 import { foundingDate, type SimulatedNetwork } from './network.ts';
 import { KEY_NOT_FOUND } from './problem.ts';
+import { discoveryRoutes } from './iam/discovery-api.ts';
+import type { DiscoveryDefinition } from './iam/discovery.ts';
 import { iamRoutes } from './iam/iam-api.ts';
 import { oauthRoutes } from './iam/oauth-api.ts';
 import { requestServiceToken } from './iam/service-token.ts';
 import { createIamMemory, type AnyCredential, type Policy } from './iam/store.ts';
 import { found, issuerUrl } from './iam/subject.ts';
 import { changeLife } from './iam/token.ts';
+import { subjectRoutes } from './iam/subject-api.ts';
+import { walletRoutes } from './iam/wallet-api.ts';
 import { loadCredential } from './iam/wallet.ts';
 import type { Json } from './json.ts';
 import { sha256 } from './key.ts';
@@ -124,8 +129,14 @@ export interface SimulatedNodeOptions {
   readonly dummyMeans?: boolean;
   /** Presentation definitions by scope, as in policy files. */
   readonly policies?: Readonly<Record<string, Policy>>;
+  /** Discovery services, as in definition files; all nodes of a network share one list per service. */
+  readonly discovery?: readonly DiscoveryDefinition[];
+  /** How long a registration needs to reach other nodes; 1000 by default. */
+  readonly discoveryDelayMs?: number;
   /** Whether changing calls are limited as in strict mode; false by default. */
   readonly rateLimiter?: boolean;
+  /** Who may call `/internal` (`token_v2`); anybody by default. */
+  readonly apiAuthentication?: ApiAuthentication;
   readonly mode?: 'development' | 'production';
   readonly faults?: FaultInjector;
 }
@@ -161,6 +172,8 @@ export async function startSimulatedNode(options: SimulatedNodeOptions): Promise
     sessions,
     iam,
     policies,
+    discovery: options.discovery ?? [],
+    discoveryDelayMs: options.discoveryDelayMs ?? 1_000,
     startedAt: () => startedAt,
     isHealthy: () => isUp,
   };
@@ -172,8 +185,13 @@ export async function startSimulatedNode(options: SimulatedNodeOptions): Promise
     ...signRoutes(context),
     ...iamRoutes(context),
     ...oauthRoutes(context),
+    ...subjectRoutes(context),
+    ...walletRoutes(context),
+    ...discoveryRoutes(context),
   ];
-  const serve = createHandler(routes, () => options.rateLimiter !== true || limiter.take());
+  const isAllowedIn =
+    options.apiAuthentication === undefined ? undefined : createApiAuthentication(options.apiAuthentication, clock);
+  const serve = createHandler(routes, () => options.rateLimiter !== true || limiter.take(), isAllowedIn);
 
   const server = createServer({ maxHeaderSize: 64 * 1024 }, (req, res) => {
     const received = readBody(req);

@@ -8,7 +8,7 @@ import type { Clock } from '../../clock.ts';
 import { createCredential, idOf, issuerOf, ORGANIZATION, subjectOf, typeOf, type VC } from './credential.ts';
 import { DID_CONTEXTS, WEB_DID_CONTEXTS, type DidDocument } from './did-document.ts';
 import { list, text, type Json } from './json.ts';
-import { createIamStore, type IamStore } from './iam/store.ts';
+import { createIamStore, type IamStore, type Registration } from './iam/store.ts';
 import { deriveIdentity, deriveWebKey, sha256, uuidOf, type SigningKey } from './key.ts';
 
 /** What one node has for itself. */
@@ -42,6 +42,9 @@ export interface SimulatedNetwork {
   /** The same for did:web. */
   readonly webAnchorDid: string;
   readonly revocations: Map<string, Revocation>;
+  readonly deactivated: ReadonlySet<string>;
+  /** What discovery services list, by service; oldest first. */
+  readonly registrations: Map<string, Registration[]>;
   /** The store of the node called `name`, made when new. */
   store(name: string): NodeStore;
   /** Makes a DID of that node, or finds it back; `seed` fixes its id and key. */
@@ -51,6 +54,8 @@ export interface SimulatedNetwork {
   /** The document, `undefined` when unknown or (with `at`) not yet made then. */
   readonly resolve: (did: string, at?: Date) => DidDocument | undefined;
   created(did: string): Date;
+  /** Ends a did:web for good: nobody resolves it any more. */
+  deactivate(did: string): void;
   /** Stores a changed document. */
   update(document: DidDocument): void;
   /** The public key of an assertion method. */
@@ -89,6 +94,8 @@ export function createSimulatedNetwork(options: { clock: Clock; syncDelayMs?: nu
   const documents = new Map<string, { readonly document: DidDocument; readonly created: Date }>();
   const published = new Map<string, Published>();
   const revocations = new Map<string, Revocation>();
+  const deactivated = new Set<string>();
+  const registrations = new Map<string, Registration[]>();
 
   const store = (name: string): NodeStore => {
     const known = stores.get(name);
@@ -134,7 +141,7 @@ export function createSimulatedNetwork(options: { clock: Clock; syncDelayMs?: nu
   };
 
   const resolve = (did: string, at?: Date): DidDocument | undefined => {
-    const known = documents.get(did);
+    const known = deactivated.has(did) ? undefined : documents.get(did);
     return known === undefined || (at !== undefined && known.created.getTime() > at.getTime()) ? undefined : known.document;
   };
 
@@ -164,11 +171,14 @@ export function createSimulatedNetwork(options: { clock: Clock; syncDelayMs?: nu
     anchorDid: anchor.id,
     webAnchorDid: webAnchor.id,
     revocations,
+    deactivated,
+    registrations,
     store,
     createDid,
     createWebDid,
     resolve,
     created: (did) => documents.get(did)?.created ?? clock.now(),
+    deactivate: (did) => void deactivated.add(did),
     update: (document) => documents.set(document.id, { document, created: documents.get(document.id)?.created ?? clock.now() }),
     publicKey: (kid, at) => {
       const document = resolve(kid.split('#')[0] ?? '', at);
@@ -223,7 +233,8 @@ export function foundingDate(network: SimulatedNetwork): Date {
 }
 
 function keyOf(node: NodeStore, did: string): SigningKey | undefined {
-  return [...node.keys.values()].find((key) => key.kid.startsWith(`${did}#`));
+  // The newest signs.
+  return [...node.keys.values()].findLast((key) => key.kid.startsWith(`${did}#`));
 }
 
 function newDocument(did: string, key: SigningKey, options: DidOptions): DidDocument {

@@ -54,7 +54,7 @@ async function createPair(world: World): Promise<{ a: SimulatedNode; b: Simulate
     did: node.did,
     organization: { name: `Organisatie ${node.name}`, city: 'Arnhem' },
   });
-  return { a, b, pair: { generation: 'v5', a: peer(a), b: peer(b) } };
+  return { a, b, pair: { generation: 'v5', hasV2: true, a: peer(a), b: peer(b) } };
 }
 
 const resolveStatus = async (node: SimulatedNode, id: unknown): Promise<number> =>

@@ -13,7 +13,7 @@ import {
   type CredentialContent,
   type VC,
 } from '../credential.ts';
-import { isObject, text, type Json } from '../json.ts';
+import { isObject, text } from '../json.ts';
 import type { SigningKey } from '../key.ts';
 import { NodeProblem } from '../problem.ts';
 import { isRevoked } from './status-list.ts';
@@ -47,7 +47,7 @@ export function holderOf(credential: AnyCredential): string {
 
 /** A new JWT credential; inside it nothing is collapsed. */
 export async function createJwtCredential(
-  content: CredentialContent & { readonly id: string; readonly status?: Json },
+  content: CredentialContent & { readonly id: string },
   key: SigningKey,
   issuanceDate: Date,
 ): Promise<string> {
@@ -69,7 +69,8 @@ export async function createJwtCredential(
     .sign(key.privateKey);
 }
 
-const BAD_SIGNATURE = 'invalid signature: invalid proof signature: failed to verify signature using ecdsa';
+export const BAD_SIGNATURE =
+  'presentation(s) or credential(s) verification failed: invalid signature: invalid proof signature: failed to verify signature using ecdsa';
 
 /**
  * What is wrong with a credential in a wallet or a presentation, or `undefined`: content, time, revocation, signature. Any issuer will

@@ -37,6 +37,7 @@ export async function createPresentation(
   chosen: Readonly<Record<string, AnyCredential>>,
   audience: string,
   now: Date,
+  lifeS = MAX_LIFE_S,
 ): Promise<{ readonly assertion: string; readonly submission: Submission }> {
   const credentials = [...new Set(Object.values(chosen))];
   const holder = key.kid.split('#')[0] ?? '';
@@ -58,14 +59,14 @@ export async function createPresentation(
   const { format } = definition;
   if (format !== undefined && !Object.hasOwn(format, 'jwt_vp') && Object.hasOwn(format, 'ldp_vp')) {
     const document = { ...content, '@context': [...content['@context'], JWS_CONTEXT], id: `${holder}#${randomUUID()}` };
-    const expires = new Date(now.getTime() + MAX_LIFE_S * 1000).toISOString();
+    const expires = new Date(now.getTime() + lifeS * 1000).toISOString();
     const more = { challenge: nonce, domain: audience, expires, nonce };
     return { assertion: JSON.stringify(sorted(await signDocument(document, key, now, 'authentication', more))), submission };
   }
   const nbf = Math.floor(now.getTime() / 1000);
   const assertion = await new SignJWT({
     aud: [audience],
-    exp: nbf + MAX_LIFE_S,
+    exp: nbf + lifeS,
     jti: `${holder}#${randomUUID()}`,
     nbf,
     nonce,

@@ -33,6 +33,22 @@ export function createIamStore(): IamStore {
   return { subjects: new Map(), wallets: new Map(), statusLists: new Map(), issued: new Map() };
 }
 
+/** A registration at a discovery service. */
+export interface Registration {
+  readonly presentation: string;
+  readonly did: string;
+  readonly subject: string;
+  /** Of the node that registered it. */
+  readonly node: string;
+  readonly chosen: Readonly<Record<string, AnyCredential>>;
+  readonly parameters: Json;
+  /** The place in the list; a later one replaces an earlier one of the same DID. */
+  readonly timestamp: number;
+  /** Milliseconds since 1970; other nodes see it from `visibleMs` on. */
+  readonly visibleMs: number;
+  readonly expiresMs: number;
+}
+
 /** Who holds what by scope: the presentation definition per owner type. */
 export type Policy = Readonly<Partial<Record<'organization' | 'user', Definition>>>;
 

@@ -8,7 +8,8 @@ const PATTERN = /^[a-zA-Z0-9._-]+$/;
 
 /** A new subject with a did:web below the node's URL. Errors: 400, 409. */
 export function createSubject(context: NodeContext, id: string): DidDocument {
-  if (!PATTERN.test(id)) throw new NodeProblem(400, `invalid subject (must follow pattern: ${PATTERN.source})`);
+  if (!PATTERN.test(id))
+    throw new NodeProblem(400, `subject creation validation error\ninvalid subject (must follow pattern: ${PATTERN.source})`);
   const { subjects } = context.store.iam;
   if (subjects.has(id)) throw new NodeProblem(409, 'could not store DID documents: subject already exists');
   return found(context, id);

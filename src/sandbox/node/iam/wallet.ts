@@ -2,7 +2,7 @@
 import type { NodeContext } from '../context.ts';
 import { idOf, isValidAt } from '../credential.ts';
 import { NodeProblem } from '../problem.ts';
-import { faultOfAny, holderOf, viewOf } from './any-credential.ts';
+import { BAD_SIGNATURE, faultOfAny, holderOf, viewOf } from './any-credential.ts';
 import { isRevoked } from './status-list.ts';
 import type { AnyCredential } from './store.ts';
 import { subjectNamed } from './subject.ts';
@@ -34,6 +34,6 @@ export async function loadCredential(context: NodeContext, subject: string, cred
   }
   const fault = await faultOfAny(context, credential, holder);
   if (fault === 'credential is revoked') throw new NodeProblem(409, fault);
-  if (fault !== undefined) throw new NodeProblem(fault.startsWith('invalid signature') ? 400 : 500, fault);
+  if (fault !== undefined) throw new NodeProblem(fault === BAD_SIGNATURE ? 400 : 500, fault);
   walletOf(context, subject).set(idOf(viewOf(credential)), credential);
 }
