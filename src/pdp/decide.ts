@@ -125,6 +125,7 @@ export function createDecisionPoint(options: DecisionPointOptions): DecisionPoin
     if ('effect' in matched) return { effect: 'deny', selected, reason: matched.reason };
     // A body that is refused is an answer of its own, and nobody's deadline runs while the caller sends it.
     const body = needsBody(matched, interaction) ? await question.body?.() : undefined;
+    let isOver = false;
     const information = createInformation(options.sources, {
       tenant,
       useCase: selected.useCase.id,
@@ -132,6 +133,7 @@ export function createDecisionPoint(options: DecisionPointOptions): DecisionPoin
       purpose: selected.purpose,
       now: question.now,
       onLookUp: question.onLookUp,
+      isOver: () => isOver,
     });
     try {
       return await within(deadlineMs, judgeByRules(matched, { question, selected, information, body }));
@@ -139,6 +141,7 @@ export function createDecisionPoint(options: DecisionPointOptions): DecisionPoin
       // A use case that throws, a look-up that fails, a time that is over: all are denials (attack cases E1 to E3).
       const code = error instanceof DeadlineError ? 'decision_timed_out' : 'decision_failed';
       const text = error instanceof Error ? error.message : 'the use case threw';
+      isOver = true;
       return { effect: 'deny', selected, reason: { code, text }, cause: error };
     }
   }

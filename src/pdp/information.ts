@@ -1,4 +1,5 @@
 import type { JsonObject } from '../fhir/json.ts';
+import { DeadlineError } from './deadline.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { Grant, PolicyInformation } from '../usecase/access.ts';
 
@@ -28,6 +29,8 @@ export interface InformationScope {
   readonly now: Date;
   /** Called before a resource is read, so that the look-up is in the audit trail. */
   readonly onLookUp: (type: string, id: string) => Promise<void>;
+  /** Whether the time for the decision is over: then nothing more is looked up. */
+  readonly isOver: () => boolean;
 }
 
 /**
@@ -48,6 +51,7 @@ export function createInformation(sources: InformationSources, scope: Informatio
     },
     grantOfCredential: (credentialId: string) => sources.byCredential(tenant.id, credentialId, now),
     read: async (type: string, id: string) => {
+      if (scope.isOver()) throw new DeadlineError('the time for the decision is over');
       await scope.onLookUp(type, id);
       return sources.read(tenant, type, id);
     },

@@ -164,6 +164,19 @@ describe('a decision', () => {
     expect(slow.verdict).toMatchObject({ effect: 'deny', reason: { code: 'decision_timed_out' } });
   });
 
+  it('looks nothing up once its time is over', async () => {
+    let late: Promise<unknown> = Promise.resolve('nothing asked');
+    await ask({
+      decide: async (information) => {
+        await new Promise((resolve) => setTimeout(resolve, 80));
+        late = information.read('Task', '1');
+        return deny('late');
+      },
+    });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await expect(late).rejects.toThrow('the time for the decision is over');
+  });
+
   it('refuses a write that no guard looks at', async () => {
     const { verdict } = await ask({ decide: () => permit('fixed'), interaction: interaction('PUT', 'Task', '1') });
     expect(verdict).toMatchObject({ effect: 'deny', reason: { code: 'write_without_guard' } });
