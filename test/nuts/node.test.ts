@@ -125,6 +125,92 @@ describe('introspection (v1)', () => {
   });
 });
 
+describe('introspection (v2)', () => {
+  const ACTIVE_V2 = {
+    active: true,
+    iss: 'https://node.example/oauth2/oost',
+    client_id: 'https://anybody.example/oauth2/west',
+    scope: 'chart other',
+    iat: 1767225600,
+    exp: 1767226500,
+  };
+
+  it('asks by form with the exact content type (else 415), and a token adds no parameter', async () => {
+    const { server, node } = await setUp((_request, response) => json(response, ACTIVE_V2));
+    await node.introspectV2('a&token=b;c=d%00 e');
+    expect(server.received[0]).toMatchObject({
+      method: 'POST',
+      target: '/internal/auth/v2/accesstoken/introspect',
+      body: 'token=a%26token%3Db%3Bc%3Dd%2500%20e',
+    });
+    expect(server.received[0]?.headers['content-type']).toBe('application/x-www-form-urlencoded');
+  });
+
+  it('gives protocol members and claims apart, and nobody’s client_id', async () => {
+    const said = { ...ACTIVE_V2, cnf: { jkt: 'k' }, organization_name: 'Caresoft B.V.', employee_name: null, sub: 'x', vps: [] };
+    const { node } = await setUp((_request, response) => json(response, said));
+    const answer = await node.introspectV2('t');
+    expect(answer).toMatchObject({ active: true, iss: ACTIVE_V2.iss, scope: 'chart other', cnf: { jkt: 'k' } });
+    expect(answer).not.toHaveProperty('client_id');
+    expect(answer.active && [...answer.claims]).toEqual([
+      ['organization_name', 'Caresoft B.V.'],
+      ['employee_name', null],
+    ]);
+  });
+
+  it.each<[string, object]>([
+    ['inactive', { active: false, scope: 7 }],
+    ['without a scope, for which the policy answers', { ...ACTIVE_V2, scope: undefined }],
+    ['with an issuer that is a list, for which the token answers (T9)', { ...ACTIVE_V2, iss: [ACTIVE_V2.iss] }],
+    ['without an end, for which the token answers (T6)', { ...ACTIVE_V2, exp: undefined }],
+  ])('reads one that is %s', async (_what, said) => {
+    const { node } = await setUp((_request, response) => json(response, said));
+    await expect(node.introspectV2('t')).resolves.toHaveProperty('active');
+  });
+
+  it.each<[string, (response: ServerResponse) => void]>([
+    ['active as text (T2)', (response) => json(response, { ...ACTIVE_V2, active: 'true' })],
+    ['active as a number (T2)', (response) => json(response, { ...ACTIVE_V2, active: 1 })],
+    ['no active (T2)', (response) => json(response, { ...ACTIVE_V2, active: undefined })],
+    ['a policy’s field called cnf', (response) => json(response, { ...ACTIVE_V2, cnf: 'Caresoft B.V.' })],
+    ['a cnf of null: a binding may hide behind it', (response) => json(response, { ...ACTIVE_V2, cnf: null })],
+    ['a cnf without a thumbprint', (response) => json(response, { ...ACTIVE_V2, cnf: {} })],
+    ['a cnf with an empty thumbprint', (response) => json(response, { ...ACTIVE_V2, cnf: { jkt: '' } })],
+    ['a thumbprint that is a list', (response) => json(response, { ...ACTIVE_V2, cnf: { jkt: ['k'] } })],
+    ['a cnf of another kind', (response) => json(response, { ...ACTIVE_V2, cnf: { 'x5t#S256': 'k' } })],
+    ['a cnf of two kinds', (response) => json(response, { ...ACTIVE_V2, cnf: { jkt: 'k', 'x5t#S256': 'k' } })],
+    ['a list of cnf', (response) => json(response, { ...ACTIVE_V2, cnf: [{ jkt: 'k' }] })],
+    ['cnf twice', (response) => json(response, '{"active":true,"cnf":{"jkt":"k"},"cnf":{"jkt":"l"}}')],
+    ['a scope that is a list', (response) => json(response, { ...ACTIVE_V2, scope: ['chart'] })],
+    ['a member __proto__', (response) => json(response, '{"active":true,"__proto__":{"cnf":1}}')],
+    ['a list', (response) => json(response, '[{"active":true}]')],
+    ['HTML', (response) => json(response, '<html></html>', 200, { 'content-type': 'text/html' })],
+    ['nothing', (response) => json(response, '')],
+    ['10 MB', (response) => json(response, 'x'.repeat(10_000_000))],
+    ['a redirect (T21)', (response) => response.writeHead(302, { location: 'http://169.254.169.254/' }).end()],
+    ['401', (response) => json(response, { active: false }, 401)],
+    ['415', (response) => json(response, { active: false }, 415)],
+    ['500 (T20)', (response) => json(response, { active: false }, 500)],
+    ['nothing, for ever (T20)', () => undefined],
+  ])('cannot tell on %s: `node_unavailable`', async (_what, answer) => {
+    const { node } = await setUp((_request, response) => answer(response));
+    const error: unknown = await node.introspectV2('very.secret.token').catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ code: 'node_unavailable', options: { retryAfterSeconds: 5 } });
+    expect(inspect(error, { depth: 10 })).not.toContain('very.secret');
+  });
+
+  it('goes on while v1 fails, and the other way round', async () => {
+    let sick = 'v1';
+    const { node } = await setUp(({ target }, response) =>
+      target.includes(sick) ? json(response, {}, 500) : json(response, target.includes('v1') ? ACTIVE : ACTIVE_V2),
+    );
+    for (let i = 0; i < 8; i += 1) await expect(node.introspectV1('t')).rejects.toMatchObject({ code: 'node_unavailable' });
+    await expect(node.introspectV2('t')).resolves.toMatchObject({ active: true });
+    sick = 'v2';
+    for (let i = 0; i < 8; i += 1) await expect(node.introspectV2('t')).rejects.toMatchObject({ code: 'node_unavailable' });
+  });
+});
+
 describe('health', () => {
   it('is asked at most every 5 s, once for many', async () => {
     let up = true;
