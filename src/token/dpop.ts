@@ -1,5 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import { calculateJwkThumbprint, compactVerify, importJWK, type JWK } from 'jose';
+import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
 import { parseJsonObject } from '../fhir/json.ts';
@@ -100,10 +101,11 @@ export async function verifyProof(presented: PresentedProof): Promise<VerifiedPr
   if (said.nbf !== undefined && !(said.nbf * 1000 <= nowMs + PROOF_MAX_AHEAD_MS)) throw invalidProof('is not valid yet');
   if (!equal(said.ath, hash('sha256', presented.token, 'base64url'))) throw invalidProof('is for another token');
   const key = keyOf(jwk);
+  const known = await readKey(key, alg);
   // §7.1: the key is the one that the token is bound to.
-  if (!equal(await thumbprint(key), presented.jkt)) throw invalidProof('is of another key than the token’s');
+  if (!equal(known.jkt, presented.jkt)) throw invalidProof('is of another key than the token’s');
   try {
-    await compactVerify(proof, await importJWK(key, alg), { algorithms: [alg] });
+    await compactVerify(proof, known.key, { algorithms: [alg] });
   } catch (cause) {
     throw invalidProof('has a signature that does not hold', cause);
   }
@@ -151,9 +153,22 @@ function keyOf({ kty, crv, x, y, n, e }: z.infer<typeof publicKey>): JWK {
   throw invalidProof('has a key that is not complete');
 }
 
-async function thumbprint(key: JWK): Promise<string> {
+interface ReadKey {
+  readonly jkt: string;
+  readonly key: Awaited<ReturnType<typeof importJWK>>;
+}
+
+/** Keys as they were read before: a function of nothing but what was presented, and half the price of a proof. */
+const READ_KEYS = new LRUCache<string, ReadKey>({ max: 2_000 });
+
+async function readKey(jwk: JWK, alg: string): Promise<ReadKey> {
+  const name = JSON.stringify([alg, jwk]);
+  const known = READ_KEYS.get(name);
+  if (known !== undefined) return known;
   try {
-    return await calculateJwkThumbprint(key, 'sha256');
+    const read = { jkt: await calculateJwkThumbprint(jwk, 'sha256'), key: await importJWK(jwk, alg) };
+    READ_KEYS.set(name, read);
+    return read;
   } catch (cause) {
     throw invalidProof('has a key that cannot be read', cause);
   }
