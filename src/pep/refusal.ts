@@ -131,6 +131,8 @@ function describe(error: unknown): Refusal {
     code,
     text: TEXTS[code] ?? code,
     reason: options.reason ?? code,
+    // What is wrong with a token or proof: fixed texts of `token/`, in which nothing of either stands.
+    ...(code === 'token_invalid' ? { why: error.message } : {}),
     outcome: error.status >= 500 ? 'failed' : 'refused',
     headers,
     ...(options.challenge === undefined ? {} : { challenge: options.challenge }),

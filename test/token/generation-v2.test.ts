@@ -172,6 +172,18 @@ describe('a token that is bound to a key (RFC 9449 §7.1)', () => {
     await expect401({ Authorization: `Bearer ${token}`, DPoP: await prove(token) }, `DPoP error="invalid_token", ${ALGS}`);
   });
 
+  it('is refused with a reason in the audit trail that the caller does not learn', async () => {
+    const token = bound();
+    const headers = { Authorization: `DPoP ${token}`, DPoP: await prove(token, { nowSeconds: now() - 100 }) };
+    const answer = await gate.get(PATH, headers);
+    const records = await gate.audited(answer.headers.get('x-request-id') ?? '');
+    expect(records).toMatchObject([
+      { outcome: 'refused', status: 401, reason: 'invalid_dpop_proof', why: 'the DPoP proof is too old' },
+    ]);
+    expect(answer.body).not.toContain('old');
+    expect(JSON.stringify(records)).not.toContain(token);
+  });
+
   it('is 401 without a proof', async () => {
     await expect401({ Authorization: `DPoP ${bound()}` }, `DPoP error="invalid_dpop_proof", ${ALGS}`);
   });
