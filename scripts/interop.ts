@@ -16,6 +16,11 @@ const PEERS: readonly Peer[] = [
     program: 'test/interop/nuts/real-node.ts',
   },
   {
+    name: 'Nuts node, generation v2',
+    needs: [['NUTS_NODE_BIN']],
+    program: 'test/interop/nuts/real-web-node.ts',
+  },
+  {
     name: 'the whole gateway on Nuts nodes, generation v1',
     needs: [['NUTS_NODE_BIN']],
     program: 'test/interop/gateway/real-gateway.ts',

@@ -23,6 +23,19 @@ export interface NodeSettings {
   /** How often it tells others what it has; 300 by default, where a node's own default is 5000. */
   readonly gossipMs?: number;
   readonly certificates?: Certificates | undefined;
+  /** Generation v2, for a v6 node. */
+  readonly web?: WebSettings;
+}
+
+export interface WebSettings {
+  /** In the order of preference; `['web']` by default. */
+  readonly didMethods?: readonly ('web' | 'nuts')[];
+  /** Folders with policy and discovery files; the ids of the services that it is the server of. */
+  readonly policyDirectory: string;
+  readonly discoveryDirectory: string;
+  readonly discoveryServer?: readonly string[];
+  /** Makes it want `token_v2` on its internal API. */
+  readonly guard?: { readonly audience: string; readonly authorizedKeysFile: string };
 }
 
 export interface NodePorts {
@@ -112,7 +125,21 @@ async function answers(url: string): Promise<boolean> {
 }
 
 function configuration(settings: NodeSettings): unknown {
-  const { generation, directory, ports, bootstrap, nodeDid, rateLimiter = false, gossipMs = 300, certificates: tls } = settings;
+  const {
+    generation,
+    directory,
+    ports,
+    bootstrap,
+    nodeDid,
+    rateLimiter = false,
+    gossipMs = 300,
+    certificates: tls,
+    web,
+  } = settings;
+  const guard =
+    web?.guard === undefined
+      ? {}
+      : { auth: { type: 'token_v2', audience: web.guard.audience, authorizedkeyspath: web.guard.authorizedKeysFile } };
   const url = `http://127.0.0.1:${ports.public}`;
   const address = (port: number): string => `127.0.0.1:${port}`;
   return {
@@ -125,11 +152,21 @@ function configuration(settings: NodeSettings): unknown {
       irma: { autoupdateschemas: false },
       ...(generation === 'v5' ? { publicurl: url } : {}),
     },
-    ...(generation === 'v6' ? { url, didmethods: ['nuts'] } : {}),
+    ...(generation === 'v6' ? { url, didmethods: web === undefined ? ['nuts'] : (web.didMethods ?? ['web']) } : {}),
+    ...(web === undefined
+      ? {}
+      : {
+          policy: { directory: web.policyDirectory },
+          discovery: {
+            definitions: { directory: web.discoveryDirectory },
+            server: { ids: web.discoveryServer ?? [] },
+            client: { refreshinterval: '1s' },
+          },
+        }),
     http:
       generation === 'v5'
         ? { default: { address: address(ports.internal) } }
-        : { internal: { address: address(ports.internal) }, public: { address: address(ports.public) } },
+        : { internal: { address: address(ports.internal), ...guard }, public: { address: address(ports.public) } },
     ...(tls === undefined
       ? {}
       : { tls: { certfile: tls.certificateFile, certkeyfile: tls.keyFile, truststorefile: tls.authorityFile } }),

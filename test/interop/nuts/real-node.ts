@@ -3,7 +3,8 @@
  * (`NUTS_NODE_B_BIN` another one for the second); or
  * `NUTS_NODE_A_URL` and `NUTS_NODE_B_URL` (internal) and `NUTS_NODE_A_PUBLIC_URL`, `NUTS_NODE_B_PUBLIC_URL` name two that run.
  */
-import { Skipped, STATEMENTS } from '../../contract/nuts/statements.ts';
+import { STATEMENTS } from '../../contract/nuts/statements.ts';
+import { runStatements, type Counts } from './run-statements.ts';
 import { pairOfProcesses, pairOfUrls, type RealPair } from './real-pair.ts';
 
 const { NUTS_NODE_BIN, NUTS_NODE_B_BIN, NUTS_NODE_A_URL, NUTS_NODE_B_URL, NUTS_NODE_A_PUBLIC_URL, NUTS_NODE_B_PUBLIC_URL } =
@@ -17,30 +18,13 @@ async function open(): Promise<RealPair | undefined> {
   return pairOfUrls(a, b);
 }
 
-const counts = { passed: 0, failed: 0, skipped: 0 };
+let counts: Counts = { passed: 0, failed: 0, skipped: STATEMENTS.length };
 const real = await open();
 
-if (real === undefined) {
-  console.log('skip  all: set NUTS_NODE_BIN, or NUTS_NODE_A_URL and NUTS_NODE_B_URL');
-  counts.skipped = STATEMENTS.length;
-} else {
+if (real === undefined) console.log('skip  all: set NUTS_NODE_BIN, or NUTS_NODE_A_URL and NUTS_NODE_B_URL');
+else {
   try {
-    for (const { id, title, run } of STATEMENTS) {
-      try {
-        await run(real.pair);
-        counts.passed += 1;
-        console.log(`pass  ${id}: ${title}`);
-      } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
-        if (error instanceof Skipped) {
-          counts.skipped += 1;
-          console.log(`skip  ${id}: ${title} (${why})`);
-        } else {
-          counts.failed += 1;
-          console.log(`fail  ${id}: ${title}\n      ${why.replaceAll('\n', '\n      ')}`);
-        }
-      }
-    }
+    counts = await runStatements(STATEMENTS, real.pair);
   } finally {
     await real.close();
   }

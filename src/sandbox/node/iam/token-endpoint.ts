@@ -1,6 +1,7 @@
 /** The vp_token-bearer grant (Nuts RFC021) at the authorization server: `redeemPresentation`, checks in a real node's order (facts §3.5). */
 import type { NodeContext } from '../context.ts';
 import type { Json } from '../json.ts';
+import { holderOf } from './any-credential.ts';
 import { submissionSchema, type Submission } from './definition.ts';
 import { parseProof } from './dpop.ts';
 import { conforms, type Chosen } from './exchange.ts';
@@ -91,9 +92,12 @@ function parseSubmission(submitted: string): Submission {
 }
 
 function checkShape(context: NodeContext, subject: string, presentation: Presentation): void {
-  const { createdMs, expiresMs, audience } = presentation;
+  const { createdMs, expiresMs, audience, signer, credentials } = presentation;
   if (createdMs === undefined || expiresMs === undefined) throw invalid('presentation is missing creation or expiration date');
   if (expiresMs - createdMs > MAX_LIFE_S * 1000) throw invalid(`presentation is valid for too long (max ${MAX_LIFE_S}s)`);
+  if (credentials.some((credential) => holderOf(credential) !== signer)) {
+    throw invalid('presentation signer is not credential subject');
+  }
   if (!audience.includes(issuerUrl(context, subject))) {
     throw invalid('presentation audience/domain is missing or does not match');
   }
