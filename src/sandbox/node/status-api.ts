@@ -4,7 +4,7 @@ import { json, plain, type Route } from './http.ts';
 import type { Json } from './json.ts';
 
 /** What diagnostics say, so that nobody takes this for a node. */
-export const SOFTWARE_VERSION = 'simulator-v5.4';
+export const SOFTWARE_VERSION = 'simulator-v5.4-v6.2';
 
 const COMPONENTS = ['crypto.filesystem', 'network.auth_config', 'network.tls', 'pki.crl'] as const;
 

@@ -2,11 +2,10 @@
  * The simulator's answers beside those that real nodes gave (`nuts-recorded/` of the test data): status, content type, and the shape of
  * the body down to its leaves: keys, types, null or missing. Problems are compared word for word, but for identifiers.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { z } from 'zod';
 
 import { createClock } from '../../../src/clock.ts';
 import { createSimulatedNetwork, startSimulatedNode, type SimulatedNode } from '../../../src/sandbox/node/index.ts';
@@ -25,18 +24,10 @@ import {
   type PeerPair,
   type Reply,
 } from './peer-pair.ts';
+import { compared, readRecorded, type Compared } from './shapes.ts';
 
 const data = resolve(import.meta.dirname, '../../..', process.env['SLUIS_TEST_DATA'] ?? '../shared/data');
 const file = join(data, 'nuts-recorded/v5.4.37-nuts/exchanges.json');
-
-const exchangesSchema = z.array(
-  z.looseObject({
-    name: z.string(),
-    response: z
-      .object({ status: z.number(), headers: z.array(z.tuple([z.string(), z.string()])), body: z.string().nullish() })
-      .optional(),
-  }),
-);
 
 interface World extends PeerPair {
   readonly session: (means: 'dummy' | 'employeeid') => Promise<{ id: string; page: string }>;
@@ -196,39 +187,6 @@ const CALLS: Readonly<Record<string, (world: World) => Promise<Reply>>> = {
   'resolve foreign DID': (world) => call('GET', `${world.b.internal}/internal/vdr/v1/did/${world.a.did}`),
 };
 
-/** What is compared of a body: objects by key, lists by their first entry, leaves by type. */
-function shapeOf(value: unknown): unknown {
-  if (Array.isArray(value)) return value.length === 0 ? [] : [shapeOf(value[0])];
-  if (typeof value !== 'object') return typeof value;
-  if (value === null) return null;
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, shapeOf(member)]));
-}
-
-/** Identifiers are of one run. */
-function withoutIds(text: string): string {
-  return text
-    .replaceAll(/did:nuts:[A-Za-z0-9]{30,}/g, '<did>')
-    .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<uuid>')
-    .replaceAll(/offset=\d+/g, 'offset=<n>');
-}
-
-interface Compared {
-  readonly status: number;
-  readonly type: string;
-  readonly body: unknown;
-}
-
-function compared(status: number, type: string, text: string): Compared {
-  if (type === 'application/problem+json') return { status, type, body: withoutIds(text) };
-  let body: unknown;
-  try {
-    body = JSON.parse(text);
-  } catch {
-    body = text === '' ? '' : 'text';
-  }
-  return { status, type, body: shapeOf(body) };
-}
-
 /** The recorded document had no services yet. */
 function normalised(name: string, value: Compared): Compared {
   if (name !== 'resolve foreign DID') return value;
@@ -241,15 +199,11 @@ if (!existsSync(file))
   process.stderr.write(`skipped: recorded shapes: there is no ${file}; name the data folder in SLUIS_TEST_DATA\n`);
 
 (existsSync(file) ? describe : describe.skip)('the simulator answers in the shape that a real v5.4.37 node answered in', () => {
-  const recorded = new Map<string, Compared>();
+  let recorded: ReadonlyMap<string, Compared>;
   let world: World;
 
   beforeAll(async () => {
-    for (const { name, response } of exchangesSchema.parse(JSON.parse(readFileSync(file, 'utf8')))) {
-      if (response === undefined || recorded.has(name)) continue;
-      const type = response.headers.find(([header]) => header.toLowerCase() === 'content-type')?.[1] ?? '';
-      recorded.set(name, compared(response.status, type, response.body ?? ''));
-    }
+    recorded = readRecorded(file);
     world = await createWorld();
   });
 

@@ -5,6 +5,7 @@ import type { NodeContext } from '../context.ts';
 import { json, requiredQuery, type Answer, type Call, type Route } from '../http.ts';
 import type { Json } from '../json.ts';
 import { NodeProblem } from '../problem.ts';
+import { SOFTWARE_VERSION } from '../status-api.ts';
 import { answeringOAuth, OAuthError } from './oauth-error.ts';
 import { issuerUrl } from './subject.ts';
 import { redeemPresentation } from './token-endpoint.ts';
@@ -111,19 +112,19 @@ function definitionOf(context: NodeContext, call: Call): Answer {
 function client(context: NodeContext, { params }: Call): Answer {
   const subject = params['subject'] ?? '';
   if (!context.store.iam.subjects.has(subject)) throw new OAuthError('invalid_request', 'subject not found');
-  return json(clientMetadata(context, subject));
+  return json(clientMetadata());
 }
 
-function clientMetadata(context: NodeContext, subject: string): Json {
+/** What a node says of itself as a client; it is the same for every subject. */
+function clientMetadata(): Json {
   return {
-    client_id: issuerUrl(context, subject),
+    token_endpoint_auth_method: 'none',
     grant_types: ['authorization_code', 'vp_token-bearer'],
     response_types: ['code', 'vp_token'],
-    scope: '',
     software_id: 'nuts-node-refimpl',
-    software_version: 'simulator',
-    token_endpoint_auth_method: 'none',
+    software_version: SOFTWARE_VERSION,
     vp_formats: VP_FORMATS,
+    client_id_scheme: 'entity_id',
   };
 }
 
@@ -138,7 +139,7 @@ async function entityStatement(context: NodeContext, subject: string): Promise<A
     iat,
     iss: issuer,
     jwks: { keys: [{ ...key.publicJwk, kid: key.kid }] },
-    metadata: { oauth_authorization_server: metadata(context, subject), openid_provider: clientMetadata(context, subject) },
+    metadata: { oauth_authorization_server: metadata(context, subject), openid_provider: clientMetadata() },
     sub: issuer,
   })
     .setProtectedHeader({ alg: 'ES256', kid: key.kid, typ: 'entity-statement+jwt' })
