@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { dpopStatements } from './statements-dpop.ts';
+import { gateStatements } from './statements-gate.ts';
 import { holdingStatements } from './statements-holding.ts';
 import { introspectionStatements } from './statements-introspection.ts';
 import { requestStatements } from './statements-request.ts';
@@ -14,6 +15,7 @@ import type { WebStatement } from './web-nodes.ts';
 export const WEB_STATEMENTS: readonly WebStatement[] = [
   ...introspectionStatements,
   ...dpopStatements,
+  ...gateStatements,
   ...requestStatements,
   ...holdingStatements,
 ];
