@@ -26,6 +26,11 @@ const PEERS: readonly Peer[] = [
     program: 'test/interop/gateway/real-gateway.ts',
   },
   {
+    name: 'the gate with tokens of a Nuts node, generation v2',
+    needs: [['NUTS_NODE_BIN']],
+    program: 'test/interop/gateway/opaque-tokens.ts',
+  },
+  {
     name: 'the gateway before a FHIR server, STU3',
     needs: [['FHIR_STU3_URL']],
     program: 'test/interop/fhir/real-server.ts',

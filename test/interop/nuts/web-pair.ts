@@ -42,7 +42,7 @@ export async function startWebNodes(binary: string): Promise<RealWebNodes> {
       const web = await writeFiles(folder, `http://127.0.0.1:${ports.public}`);
       return { binary, generation: 'v6', directory: folder, ports, web: { ...web, ...more } };
     };
-    const main = await settingsOf('main', { discoveryServer: ['care-services'] });
+    const main = await settingsOf('main');
     let node = await start(main);
     const stranger = await start(await settingsOf('stranger'));
     const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true });
@@ -79,7 +79,8 @@ async function writeFiles(folder: string, publicUrl: string): Promise<WebSetting
   await mkdir(discoveryDirectory, { recursive: true });
   await copyFile(POLICY_FILE, join(policyDirectory, 'policy.json'));
   await writeFile(join(discoveryDirectory, 'care-services.json'), JSON.stringify(discoveryAt(publicUrl)));
-  return { policyDirectory, discoveryDirectory };
+  // A node that is not the server of a service at its own address asks itself for ever.
+  return { policyDirectory, discoveryDirectory, discoveryServer: ['care-services'] };
 }
 
 /** A subject with its organisation's credential, which it states itself, in its wallet. */
