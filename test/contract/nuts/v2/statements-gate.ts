@@ -67,7 +67,7 @@ async function atGateOf(nodes: WebNodes, peer: WebPeer, work: (ask: Ask) => Prom
     outbound: {},
     grants: 'ledger',
     useCases: new Map(),
-    limits: { concurrentRequests: 1, maxAnswerBytes: 1 },
+    limits: { concurrentRequests: 1, maxAnswerBytes: 1, bundleEntries: 1 },
   };
   const directory = await mkdtemp(join(tmpdir(), 'sluis-gate-v2-'));
   const database = await openDatabase({ directory, logger });
