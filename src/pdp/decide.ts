@@ -230,7 +230,7 @@ function accessRequest({ question, selected, body }: Case, { rule, patient }: Bo
     }),
     context: Object.freeze({
       tenantId: tenant.id,
-      custodian: tenant.identity.did,
+      custodian: tenant.identity.did === '' ? (tenant.identity.authorizationServerUrl ?? '') : tenant.identity.did,
       role: selected.role.id,
       purpose: selected.purpose,
       rule: rule.id,

@@ -12,6 +12,7 @@ import { explainRules, type ExplainedRule } from '../pdp/explain.ts';
 import { parametersOf } from '../pdp/rules.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { AuthenticatedCaller, Authenticator } from '../token/authenticate.ts';
+import { mapClaims } from '../token/claims.ts';
 import { readResource } from './body.ts';
 
 /** A request that an operator wants explained: what stands below the FHIR base, and a token for it. */
@@ -73,7 +74,7 @@ export async function explain(
       stages.push({ stage: 'role', outcome: 'stopped', code, ...(text === undefined ? {} : { text }) });
       return { outcome: 'denied', status: 403, stages };
     }
-    stages.push({ stage: 'role', outcome: 'passed', facts: describeRole(selected) });
+    stages.push({ stage: 'role', outcome: 'passed', facts: describeRole(selected, caller) });
     const rules = explainRules(selected.role, interaction);
     const isMatched = rules.some(({ faults }) => faults.length === 0);
     stages.push({ stage: 'rules', outcome: isMatched ? 'passed' : 'stopped', rules });
@@ -171,19 +172,28 @@ function describeInteraction(interaction: Interaction): NonNullable<ExplainedSta
 
 function describeCaller({ subject, purposes, dropped, proof }: AuthenticatedCaller): NonNullable<ExplainedStage['facts']> {
   return {
-    requester: subject.organization.id,
     purposes,
-    user: subject.user !== undefined,
     // The key itself is not shown, and no proof was asked for.
     bound: proof !== undefined,
-    claims: [...subject.claims.keys()],
     credentials: subject.credentials.map(({ id }) => id),
     dropped: dropped.map(({ id, reason }) => `${id ?? 'no id'}: ${reason}`),
   };
 }
 
-function describeRole({ useCase, role, purpose }: SelectedRole): NonNullable<ExplainedStage['facts']> {
-  return { useCase: useCase.id, role: role.id, purpose };
+/** A v2 token says in claims who asks, and which of them count is the role's to say. */
+function describeRole(
+  { useCase, role, purpose }: SelectedRole,
+  caller: AuthenticatedCaller,
+): NonNullable<ExplainedStage['facts']> {
+  const { subject } = mapClaims(role, caller);
+  return {
+    useCase: useCase.id,
+    role: role.id,
+    purpose,
+    requester: subject.organization.id,
+    user: subject.user !== undefined,
+    claims: [...subject.claims.keys()],
+  };
 }
 
 function describePermit(verdict: PermitVerdict): NonNullable<ExplainedStage['facts']> {

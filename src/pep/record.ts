@@ -161,7 +161,7 @@ class OpenRecord implements RequestRecord {
     if (caller !== undefined) facts.tokenHash = caller.tokenHash;
     if (subject !== undefined) facts.requester = subject.organization;
     if (user !== undefined) {
-      const name = [user.initials, user.prefix, user.familyName].filter((part) => part !== undefined).join(' ');
+      const name = [user.initials, user.prefix, user.familyName].filter((part) => part !== undefined && part !== '').join(' ');
       facts.user = { id: user.id, name, level: user.level, ...(user.role === undefined ? {} : { role: user.role }) };
     }
     if (selected !== undefined) {

@@ -2,7 +2,7 @@ import { isJsonArray, type JsonValue } from '../fhir/json.ts';
 import type { Reason } from '../usecase/decision.ts';
 import type { Role } from '../usecase/definition.ts';
 import type { ClaimRule } from '../usecase/rules.ts';
-import type { Organization, Subject } from '../usecase/subject.ts';
+import type { Organization, ProvenUser, Subject } from '../usecase/subject.ts';
 
 /** Who presented a token, before the role is known that it is for. `AuthenticatedCaller` is one. */
 export interface Asker {
@@ -45,8 +45,11 @@ export function mapClaims(role: Role, asker: Asker): Mapped {
       claims.set(name, isJsonArray(value) ? Object.freeze([...value]) : value);
     }
   }
+  const user = userOf(role, said);
+  if (user !== undefined && 'code' in user) fault ??= user;
   const subject: Subject = Object.freeze({
     ...asker.subject,
+    ...(user === undefined || 'code' in user ? {} : { user }),
     organization: 'code' in organization ? NOBODY : organization,
     claims: frozen(claims),
   });
@@ -81,6 +84,19 @@ function organizationOf(role: Role, said: ReadonlyMap<string, JsonValue>): Organ
 
 function malformed(claim: string): Reason {
   return { code: 'claim_malformed', text: `the claim ${claim} names no organisation` };
+}
+
+/** The person, whole or not at all: half a person is none, and a claim that is no name is nobody's (attack cases T31, T33). */
+function userOf(role: Role, said: ReadonlyMap<string, JsonValue>): ProvenUser | Reason | undefined {
+  const names = role.user;
+  if (names === undefined) return undefined;
+  const id = said.get(names.id);
+  const name = said.get(names.name);
+  if (!isPresent(id) || !isPresent(name)) return undefined;
+  const title = names.role === undefined ? undefined : said.get(names.role);
+  if (!isName(id) || !isName(name) || (isPresent(title) && !isName(title)))
+    return { code: 'claim_malformed', text: `the claims ${names.id} and ${names.name} name no person` };
+  return Object.freeze({ id, initials: '', familyName: name, level: 'low', ...(isName(title) ? { role: title } : {}) });
 }
 
 function isPresent(value: JsonValue | undefined): boolean {

@@ -17,7 +17,7 @@ export interface AccessRequest {
   };
   readonly context: {
     readonly tenantId: string;
-    /** The tenant's DID (or URA): who is asked. */
+    /** The tenant's DID, or without one its authorization server URL: who is asked. */
     readonly custodian: string;
     /** The role that the token's purpose or scope selected. */
     readonly role: string;

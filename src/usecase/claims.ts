@@ -29,6 +29,7 @@ export const RESERVED_CLAIMS: ReadonlySet<string> = new Set([
 /** The claims that a role reads although they can be none; such a role is not loaded. */
 export function reservedClaimsOf(role: Role): readonly string[] {
   const { id, name, ura } = role.organization ?? {};
-  const read = [...Object.keys(role.claims ?? {}), id, name, ura];
+  const person = role.user;
+  const read = [...Object.keys(role.claims ?? {}), id, name, ura, person?.id, person?.name, person?.role];
   return read.filter((claim) => claim !== undefined && RESERVED_CLAIMS.has(claim)) as readonly string[];
 }

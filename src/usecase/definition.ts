@@ -16,6 +16,11 @@ export interface Role {
   readonly claims?: Readonly<Record<string, ClaimRule>>;
   /** Names of the claims that say who asks; absent: the first present of the usual ones (`token/claims.ts`). v2 only. */
   readonly organization?: { readonly id: string; readonly name?: string; readonly ura?: string };
+  /**
+   * Names of the claims that say which natural person asks, both there and filled; without it a v2 token names nobody. The person is of assurance level
+   * `low`: what the requester's own node attests (Nuts RFC019). v2 only.
+   */
+  readonly user?: { readonly id: string; readonly name: string; readonly role?: string };
   /** `required`: only tokens that are bound to a key (DPoP). */
   readonly proof?: 'required';
   /** Whether the policy itself judges a request of the custodian's own organisation; absent: the gate denies it (RFC003 §6.2). */

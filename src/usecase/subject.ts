@@ -13,6 +13,7 @@ export function reachesLevel(proven: AssuranceLevel, asked: AssuranceLevel): boo
 /** A natural person whose identity was proven to the node: all of it non-empty, else there is no `ProvenUser`. */
 export interface ProvenUser {
   readonly id: string;
+  /** Empty where only the whole name is known, as `familyName` (v2). */
   readonly initials: string;
   readonly familyName: string;
   readonly prefix?: string;

@@ -168,3 +168,37 @@ describe('a role that asks a proof', () => {
     expect(mapClaims(role(), { subject }).fault).toBeUndefined();
   });
 });
+
+describe('the person that asks with a v2 token', () => {
+  const user = { id: 'employee_identifier', name: 'employee_name', role: 'employee_role' };
+  const person = { employee_identifier: '123456', employee_name: 'John Doe', employee_role: 'Nurse' };
+
+  it('is whom the claims name that the role names, at level low (RFC019)', () => {
+    expect(map(person, { user }).subject.user).toEqual({
+      id: '123456',
+      initials: '',
+      familyName: 'John Doe',
+      role: 'Nurse',
+      level: 'low',
+    });
+    expect(map({ ...person, employee_role: null }, { user }).subject.user).not.toHaveProperty('role');
+  });
+
+  it.each<[string, Record<string, JsonValue>, Partial<Role>]>([
+    ['the role names no claims for one', person, {}],
+    ['there is no id', { ...person, employee_identifier: null }, { user }],
+    ['there is no name', { employee_identifier: '123456' }, { user }],
+  ])('is nobody where %s (T33)', (_why, claims, change) => {
+    const { subject: mapped, fault } = map(claims, change);
+    expect([mapped.user, fault]).toEqual([undefined, undefined]);
+  });
+
+  it.each<[string, JsonValue]>([
+    ['a list', ['123456', '654321']],
+    ['a number', 123456],
+    ['empty', ''],
+  ])('is a denial where a claim of it is %s (T31)', (_what, value) => {
+    const { subject: mapped, fault } = map({ ...person, employee_identifier: value }, { user });
+    expect([mapped.user, fault?.code]).toEqual([undefined, 'claim_malformed']);
+  });
+});
