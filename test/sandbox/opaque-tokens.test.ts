@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { importJWK, SignJWT, type JWK } from 'jose';
+import { importJWK, SignJWT } from 'jose';
 import { z } from 'zod';
 import { DOSSIER } from '../../src/sandbox/dossier/index.ts';
 import type { Sandbox } from '../../src/sandbox/control/sandbox.ts';
