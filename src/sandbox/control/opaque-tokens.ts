@@ -2,12 +2,11 @@
 import type { Policy } from '../node/index.ts';
 import { CONTROL_HEADER } from '../world/faults.ts';
 import type { RunningOrganization, World } from '../world/world.ts';
+import { enterGrant, GRANT_LIFE_MS } from './grants.ts';
 import { wrong } from './problem.ts';
-import type { TokenRequest } from './requests.ts';
-import { enterGrant, type TokenAnswer } from './tokens.ts';
+import type { TokenAnswer, TokenRequest } from './requests.ts';
 
 const DEFAULT_LIFE_S = 900;
-const GRANT_LIFE_MS = 30 * 86_400_000;
 
 /** The requester's wallet, presentation and token request; the scope gets a policy first when it has none. */
 export async function makeOpaqueToken(

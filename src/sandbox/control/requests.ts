@@ -1,3 +1,4 @@
+import type { JsonWebKey } from 'node:crypto';
 import { z } from 'zod';
 import { FAULT_KINDS } from '../faults.ts';
 
@@ -79,5 +80,17 @@ export const GATEWAY_ACTIONS = ['kill', 'stop', 'start', 'freeze', 'resume'] as 
 export const gatewayRequest = z.strictObject({ action: z.enum(GATEWAY_ACTIONS) });
 
 export type TokenRequest = z.infer<typeof tokenRequest>;
+
+/** The answer of `POST /tokens`. */
+export interface TokenAnswer {
+  readonly access_token: string;
+  readonly token_type: 'bearer' | 'Bearer' | 'DPoP';
+  /** Seconds; negative for a token that has expired. */
+  readonly expires_in: number;
+  /** With `dpop`: the private key that the token is bound to, and its id at the requester's node. */
+  readonly dpopJwk?: JsonWebKey;
+  readonly dpop_kid?: string;
+}
+
 export type FaultRequest = z.infer<typeof faultRequest>;
 export type GatewayAction = (typeof GATEWAY_ACTIONS)[number];

@@ -1,9 +1,10 @@
 import type { z } from 'zod';
 import type { Fault } from '../faults.ts';
 import type { World } from '../world/world.ts';
+import { tenantOf } from './parties.ts';
 import { bodyProblem, ControlProblem } from './problem.ts';
 import { clockRequest, faultRequest, gatewayRequest, tokenRequest, type GatewayAction } from './requests.ts';
-import { makeToken, tenantOf } from './tokens.ts';
+import { makeToken } from './tokens.ts';
 
 export interface ControlCall {
   readonly params: Readonly<Record<string, string>>;

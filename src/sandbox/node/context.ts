@@ -1,6 +1,6 @@
 /** What the parts of one node work with. */
 import type { Clock } from '../../clock.ts';
-import type { DiscoveryDefinition } from './iam/discovery.ts';
+import type { DiscoveryDefinition } from './iam/definition.ts';
 import type { IamMemory, Policy } from './iam/store.ts';
 import type { NodeStore, SimulatedNetwork } from './network.ts';
 import type { SignSession } from './session-types.ts';

@@ -22,7 +22,7 @@ import { createHandler, readBody } from './http.ts';
 import { foundingDate, type SimulatedNetwork } from './network.ts';
 import { KEY_NOT_FOUND } from './problem.ts';
 import { discoveryRoutes } from './iam/discovery-api.ts';
-import type { DiscoveryDefinition } from './iam/discovery.ts';
+import type { DiscoveryDefinition } from './iam/definition.ts';
 import { iamRoutes } from './iam/iam-api.ts';
 import { oauthRoutes } from './iam/oauth-api.ts';
 import { requestServiceToken } from './iam/service-token.ts';

@@ -1,4 +1,4 @@
-/** Presentation Exchange v2 as a node supports it: `definitionSchema`, `submissionSchema`, and their types (facts §8.1). */
+/** Presentation Exchange v2 as a node supports it: `definitionSchema`, `submissionSchema`, the files with them, and their types (facts §8.1). */
 import { z } from 'zod';
 
 const filterSchema = z.looseObject({
@@ -51,8 +51,18 @@ export const policySchema = z.record(
   z.looseObject({ organization: definitionSchema.optional(), user: definitionSchema.optional() }),
 );
 
+/** A definition file of a discovery service (facts §5.3). */
+export const discoverySchema = z.looseObject({
+  id: z.string(),
+  endpoint: z.string(),
+  /** Seconds. */
+  presentation_max_validity: z.number(),
+  presentation_definition: definitionSchema,
+});
+
 export type Filter = z.infer<typeof filterSchema>;
 export type Field = z.infer<typeof fieldSchema>;
 export type Descriptor = z.infer<typeof descriptorSchema>;
 export type Definition = z.infer<typeof definitionSchema>;
 export type Submission = z.infer<typeof submissionSchema>;
+export type DiscoveryDefinition = z.infer<typeof discoverySchema>;

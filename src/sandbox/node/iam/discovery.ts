@@ -1,28 +1,15 @@
 /** Discovery services (Nuts RFC022, facts §5.3): `register`, `registrationsOf`, `matchesQuery`. */
-import { z } from 'zod';
-
 import type { NodeContext } from '../context.ts';
 import { list, type Json } from '../json.ts';
 import { KEY_NOT_FOUND, NodeProblem } from '../problem.ts';
 import { viewOf } from './any-credential.ts';
-import { definitionSchema } from './definition.ts';
+import type { DiscoveryDefinition } from './definition.ts';
 import { choose } from './exchange.ts';
 import { valueAt } from './json-path.ts';
 import { createPresentation } from './presentation.ts';
 import type { Registration } from './store.ts';
 import { issuerUrl, subjectNamed } from './subject.ts';
 import { validCredentials } from './wallet.ts';
-
-/** A definition file. */
-export const discoverySchema = z.looseObject({
-  id: z.string(),
-  endpoint: z.string(),
-  /** Seconds. */
-  presentation_max_validity: z.number(),
-  presentation_definition: definitionSchema,
-});
-
-export type DiscoveryDefinition = z.infer<typeof discoverySchema>;
 
 const REGISTRATION = 'DiscoveryRegistrationCredential';
 

@@ -8,8 +8,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { createClock } from '../../../../src/clock.ts';
-import { policySchema } from '../../../../src/sandbox/node/iam/definition.ts';
-import { discoverySchema } from '../../../../src/sandbox/node/iam/discovery.ts';
+import { discoverySchema, policySchema } from '../../../../src/sandbox/node/iam/definition.ts';
 import { createSimulatedNetwork, startSimulatedNode, type Policy } from '../../../../src/sandbox/node/index.ts';
 import { call, expectStatus, object, string, type Json, type Reply } from '../peer-pair.ts';
 import { compared, readRecorded, type Compared } from '../shapes.ts';

@@ -4,8 +4,7 @@ import { afterAll, beforeAll, describe, it } from '@jest/globals';
 import { exportJWK, generateKeyPair } from 'jose';
 
 import { createClock } from '../../../../src/clock.ts';
-import { discoverySchema } from '../../../../src/sandbox/node/iam/discovery.ts';
-import { policySchema } from '../../../../src/sandbox/node/iam/definition.ts';
+import { discoverySchema, policySchema } from '../../../../src/sandbox/node/iam/definition.ts';
 import {
   createSimulatedNetwork,
   startSimulatedNode,

@@ -2,8 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { createClock } from '../../../../src/clock.ts';
 import { createFaultInjector } from '../../../../src/sandbox/faults.ts';
-import { definitionSchema } from '../../../../src/sandbox/node/iam/definition.ts';
-import { discoverySchema } from '../../../../src/sandbox/node/iam/discovery.ts';
+import { definitionSchema, discoverySchema } from '../../../../src/sandbox/node/iam/definition.ts';
 import {
   createSimulatedNetwork,
   startSimulatedNode,
