@@ -5,7 +5,7 @@ import type { Part } from './world.ts';
 const HEADER = '# Written by the sandbox, for simulated organisations. Development only.\n';
 
 /** The `sluis.yaml` of a world's gateway. */
-export function gatewayConfig(ports: Ports, parts: readonly Part[]): string {
+export function gatewayConfig(ports: Ports, parts: readonly Part[], useCaseFolders: readonly string[]): string {
   const tenants = parts.flatMap(({ id, name, did, node, tenant }) =>
     tenant === undefined
       ? []
@@ -34,6 +34,7 @@ export function gatewayConfig(ports: Ports, parts: readonly Part[]): string {
       // Small machines develop too.
       audit: { segmentBytes: 4_194_304, minimumFreeBytes: 16_777_216 },
       limits: { drainMs: 5_000 },
+      useCaseFolders: [...useCaseFolders],
       tenants: Object.fromEntries(tenants),
     })
   );

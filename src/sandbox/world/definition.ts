@@ -37,4 +37,6 @@ export interface OrganizationDefinition {
 export interface WorldDefinition {
   readonly name: string;
   readonly organizations: readonly OrganizationDefinition[];
+  /** Folders of use cases besides the bundled ones; each is copied out of the repository, and loaded as an integrator's would be. */
+  readonly useCaseFolders?: readonly string[];
 }

@@ -65,15 +65,23 @@ export function printWorld(world: World, description: WorldDescription): readonl
       `  ${''.padEnd(width)}  operator key ${tenant.operatorKey}`,
       `  ${''.padEnd(width)}  node ${tenant.node}, FHIR ${tenant.fhirVersion} ${tenant.fhir}`,
     ]),
-    ...(first === undefined
-      ? []
-      : [
-          '',
-          'A first call:',
-          `  curl -H 'Authorization: Bearer ${first[1].apiKey}' \\`,
-          `    '${description.internal}/api/v1/tenants/${first[0]}/organizations?service=eOverdracht-receiver'`,
-        ]),
+    ...(first === undefined ? [] : ['', 'A first call:', ...firstCall(description, ...first)]),
     '',
     'Ctrl-C ends it.',
+  ];
+}
+
+/** With a dossier an EHR's call to the API; without one a token, for a first read at the gate. */
+function firstCall(world: WorldDescription, id: string, { apiKey, examples }: TenantDescription): readonly string[] {
+  if (examples !== undefined) {
+    return [
+      `  curl -H 'Authorization: Bearer ${apiKey}' \\`,
+      `    '${world.internal}/api/v1/tenants/${id}/organizations?service=eOverdracht-receiver'`,
+    ];
+  }
+  const requester = Object.keys(world.parties).find((party) => world.tenants[party] === undefined) ?? id;
+  return [
+    `  curl -d '${JSON.stringify({ tenant: id, requester, scope: 'chart', generation: 'v2' })}' ${world.control}/tokens`,
+    `  curl -H 'Authorization: Bearer <access_token>' '${world.public}/${id}/fhir/Observation?patient=mine'`,
   ];
 }

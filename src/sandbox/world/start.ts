@@ -1,7 +1,7 @@
 /** A world that runs: `startWorld`. The gateway, a simulated node per organisation, a FHIR server and a relay per tenant. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { createClock, type Clock } from '../../clock.ts';
 import { startSimulatedFhirServer } from '../fhir/server.ts';
@@ -44,7 +44,8 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     for (const organization of definition.organizations) {
       parts.push(await startOrganization(organization, { network, clock, publicUrl, closers }));
     }
-    await writeFile(configFile, gatewayConfig(ports, parts));
+    const useCaseFolders = await copyUseCases(definition.useCaseFolders ?? [], closers);
+    await writeFile(configFile, gatewayConfig(ports, parts, useCaseFolders));
 
     const gateway = createGatewayProcess({
       configFile,
@@ -126,6 +127,21 @@ async function withKeys(part: Part, gateway: GatewayProcess): Promise<RunningOrg
   const create = async (role: 'ehr' | 'operator'): Promise<string> =>
     createdKey.parse(await gateway.ask({ type: 'create-api-key', tenant: part.id, role })).key;
   return { ...organization, tenant: { ...tenant, apiKey: await create('ehr'), operatorKey: await create('operator') } };
+}
+
+/** Copies use cases to a folder of their own, outside the repository: what they import by chance from beside them is not there. */
+async function copyUseCases(sources: readonly string[], closers: Surroundings['closers']): Promise<readonly string[]> {
+  if (sources.length === 0) return [];
+  const parent = await temporaryFolder(closers);
+  // A folder without package.json is loaded as well, with a warning of Node's about its cost.
+  await writeFile(join(parent, 'package.json'), '{"type":"module"}\n');
+  const copies: string[] = [];
+  for (const source of sources) {
+    const copy = join(parent, basename(source));
+    await cp(source, copy, { recursive: true });
+    copies.push(copy);
+  }
+  return copies;
 }
 
 async function temporaryFolder(closers: (() => Promise<unknown>)[]): Promise<string> {
