@@ -2,20 +2,23 @@ import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { importJWK, SignJWT } from 'jose';
 import { z } from 'zod';
-import { DOSSIER } from '../../src/sandbox/dossier/index.ts';
-import type { Sandbox } from '../../src/sandbox/control/sandbox.ts';
-import { control, request, startDemoSandbox, tenantIn, type Reply } from '../e2e/support.ts';
+import { startSandbox, type Sandbox } from '../../src/sandbox/control/sandbox.ts';
+import { attackWorld } from '../../src/sandbox/world/attack.ts';
+import { control, request, tenantIn, type Reply } from '../e2e/support.ts';
 
-const SENDER = 'ziekenhuis-oost';
-const RECEIVER = 'thuiszorg-west';
-const VITAL = `/${DOSSIER.vitalSign}`;
-const ASKED = { tenant: SENDER, requester: RECEIVER, scope: 'eOverdracht-sender', generation: 'v2' };
-const GRANT = { grants: [{ path: VITAL, operations: ['read'] }] };
+const CUSTODIAN = 'a';
+const REQUESTER = 'c';
+const MINE = '/Patient/mine';
+const ASKED = { tenant: CUSTODIAN, requester: REQUESTER, scope: 'chart', generation: 'v2' };
 
 let sandbox: Sandbox;
 
 beforeAll(async () => {
-  sandbox = await startDemoSandbox();
+  sandbox = await startSandbox({
+    definition: attackWorld,
+    ports: 'auto',
+    environment: { ...process.env, DATABASE_URL: undefined },
+  });
 }, 60_000);
 
 afterAll(async () => {
@@ -36,14 +39,14 @@ async function token(more: object = {}): Promise<z.infer<typeof tokenSchema>> {
   return tokenSchema.parse(reply.json);
 }
 
-const gateUrl = (path: string): string => `${sandbox.description.public}/${SENDER}/fhir${path}`;
+const gateUrl = (path: string): string => `${sandbox.description.public}/${CUSTODIAN}/fhir${path}`;
 
 function gate(path: string, accessToken: string): Promise<Reply> {
   return request('GET', gateUrl(path), { token: accessToken });
 }
 
 async function introspect(accessToken: string): Promise<unknown> {
-  const answer = await fetch(`${tenantIn(sandbox, SENDER).node}/internal/auth/v2/accesstoken/introspect`, {
+  const answer = await fetch(`${tenantIn(sandbox, CUSTODIAN).node}/internal/auth/v2/accesstoken/introspect`, {
     method: 'POST',
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
     body: Buffer.from(`token=${accessToken}`),
@@ -62,55 +65,62 @@ async function proof(accessToken: string, jwk: Record<string, unknown>, path: st
 
 describe('a token of generation v2 from the control API', () => {
   it("is opaque, of the tenant's own server, and says who asks and who the user is", async () => {
-    const user = { identifier: '4711', initials: 'W', familyName: 'XXX_West', roleName: 'Verpleegkundige' };
+    const user = { identifier: '4711', initials: 'W', familyName: 'Vos', roleName: 'Verpleegkundige' };
     const { access_token: accessToken, token_type: type, expires_in: life } = await token({ user });
     expect([type, life]).toEqual(['Bearer', 900]);
-    const [sender, receiver] = [SENDER, RECEIVER].map((name) => sandbox.world.organizations.find(({ id }) => id === name));
+    const [sender, receiver] = [CUSTODIAN, REQUESTER].map((name) => sandbox.world.organizations.find(({ id }) => id === name));
     expect(await introspect(accessToken)).toMatchObject({
       active: true,
       iss: sender?.node.subject.authorizationServerUrl,
       client_id: receiver?.node.subject.authorizationServerUrl,
-      scope: 'eOverdracht-sender',
+      scope: 'chart',
       organization_did: receiver?.node.subject.did,
       organization_name: receiver?.name,
       organization_ura: expect.stringMatching(/^\d{8}$/),
       employee_identifier: '4711',
-      employee_name: 'W XXX_West',
+      employee_name: 'W Vos',
       employee_role: 'Verpleegkundige',
     });
   });
 
-  it('is known at the gate: eOverdracht wants credentials of generation v1, and denies; a text that is no token is refused', async () => {
-    const granted = await token(GRANT);
-    expect((await gate(VITAL, granted.access_token)).status).toBe(403);
-    expect((await gate(VITAL, 'A'.repeat(43))).status).toBe(401);
+  it('passes the gate for what its scope permits, and for nothing else', async () => {
+    const { access_token: accessToken } = await token();
+    expect((await gate(MINE, accessToken)).status).toBe(200);
+    expect((await gate('/Patient/other', accessToken)).status).toBe(403);
+    expect((await gate(MINE, 'A'.repeat(43))).status).toBe(401);
+  });
+
+  it('can be asked with a grant: the ledger then has it for the requester', async () => {
+    const { access_token: accessToken } = await token({ grants: [{ path: '/Patient/other', operations: ['read'] }] });
+    // A rule with fixed conditions asks no ledger.
+    expect((await gate('/Patient/other', accessToken)).status).toBe(403);
+    expect((await gate(MINE, accessToken)).status).toBe(200);
   });
 
   it('that is bound to a key comes with it: it needs a proof for each request', async () => {
-    const { access_token: accessToken, token_type: type, dpopJwk, dpop_kid: kid } = await token({ ...GRANT, dpop: true });
+    const { access_token: accessToken, token_type: type, dpopJwk, dpop_kid: kid } = await token({ dpop: true });
     expect(type).toBe('DPoP');
     expect(kid).toMatch(/^did:web:.*#/);
-    const headers = { authorization: `DPoP ${accessToken}`, dpop: await proof(accessToken, dpopJwk ?? {}, VITAL) };
-    // Known, and denied as above: only a proof that is used, or none, is 401.
-    expect((await fetch(gateUrl(VITAL), { headers })).status).toBe(403);
-    expect((await fetch(gateUrl(VITAL), { headers })).status).toBe(401);
-    expect((await gate(VITAL, accessToken)).status).toBe(401);
+    const headers = { authorization: `DPoP ${accessToken}`, dpop: await proof(accessToken, dpopJwk ?? {}, MINE) };
+    expect((await fetch(gateUrl(MINE), { headers })).status).toBe(200);
+    expect((await fetch(gateUrl(MINE), { headers })).status).toBe(401);
+    expect((await gate(MINE, accessToken)).status).toBe(401);
   });
 
   it('can have ended, can be for what nobody knows, and can be of another tenant', async () => {
-    const ended = await token({ ...GRANT, expiresInS: -10 });
+    const ended = await token({ expiresInS: -10 });
     expect(ended.expires_in).toBe(-10);
     expect(await introspect(ended.access_token)).toEqual({ active: false });
-    expect((await gate(VITAL, ended.access_token)).status).toBe(401);
-    expect((await gate(VITAL, (await token({ scope: 'nobody knows this' })).access_token)).status).toBe(403);
-    const other = await token({ tenant: RECEIVER, requester: SENDER });
-    expect((await gate(VITAL, other.access_token)).status).toBe(401);
+    expect((await gate(MINE, ended.access_token)).status).toBe(401);
+    expect((await gate(MINE, (await token({ scope: 'nobody knows this' })).access_token)).status).toBe(403);
+    const other = await token({ tenant: 'b', requester: REQUESTER });
+    expect((await gate(MINE, other.access_token)).status).toBe(401);
   });
 
   it('is made while the node misbehaves for everybody else, whose requests then fail', async () => {
-    await control(sandbox, 'POST', '/faults', { target: 'node', tenant: SENDER, kind: 'status', status: 500 });
-    const { access_token: accessToken } = await token(GRANT);
-    expect((await gate(VITAL, accessToken)).status).toBe(503);
+    await control(sandbox, 'POST', '/faults', { target: 'node', tenant: CUSTODIAN, kind: 'status', status: 500 });
+    const { access_token: accessToken } = await token();
+    expect((await gate(MINE, accessToken)).status).toBe(503);
     await control(sandbox, 'DELETE', '/faults');
   });
 
@@ -123,7 +133,7 @@ describe('a token of generation v2 from the control API', () => {
   });
 
   it('ends by the clock', async () => {
-    const { access_token: accessToken } = await token(GRANT);
+    const { access_token: accessToken } = await token();
     await control(sandbox, 'POST', '/clock', { advanceS: 901 });
     expect(await introspect(accessToken)).toEqual({ active: false });
   });

@@ -250,7 +250,7 @@ describe('npm run sandbox', () => {
     expect(() => parseSandboxArguments(['--ports', '80'])).toThrow('must be auto');
     expect(() => parseSandboxArguments(['--jason'])).toThrow('--jason');
     expect(worldNamed('demo').name).toBe('demo');
-    expect(() => worldNamed('attack')).toThrow('not here yet; there is: demo');
+    expect(worldNamed('attack').name).toBe('attack');
     expect(() => worldNamed('nowhere')).toThrow('there is: demo');
   });
 
