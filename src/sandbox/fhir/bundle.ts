@@ -1,10 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { failureReply, FhirFailure } from './reply.ts';
+import { STATUS_CODES } from 'node:http';
+import { failureReply, FhirFailure, outcome } from './reply.ts';
 import type { FhirRequest, Reply } from './reply.ts';
 import { isObject, parseDraft } from './resource.ts';
 import type { Draft } from './resource.ts';
 import type { World } from './world.ts';
 import { parseJson } from './write.ts';
+
+declare global {
+  interface JSON {
+    /** Whether a value prints as the text that it was made of (ECMAScript proposal json-parse-with-source). */
+    isRawJSON(value: unknown): boolean;
+  }
+}
 
 type Interact = (request: FhirRequest) => Reply;
 
@@ -25,7 +33,10 @@ export function processBundle(world: World, request: FhirRequest, interact: Inte
       `SIM-0527: Unable to process transaction where incoming Bundle.type = ${JSON.stringify(type)}`,
     );
   }
-  const entries = (Array.isArray(bundle['entry']) ? bundle['entry'] : []).map((entry: unknown) => entryRequest(entry, request));
+  const sent: readonly unknown[] = Array.isArray(bundle['entry']) ? bundle['entry'] : [];
+  const entries = (type === 'transaction' ? withAssignedIds(sent) : sent.map((entry) => ({ entry }))).map((each) =>
+    entryRequest(each, request),
+  );
   const run = (): readonly Reply[] => {
     const replies = new Map<number, Reply>();
     const order = [...entries.keys()].sort((one, other) => rank(entries[one]) - rank(entries[other]));
@@ -46,7 +57,8 @@ export function processBundle(world: World, request: FhirRequest, interact: Inte
     resourceType: 'Bundle',
     id: randomUUID(),
     type: `${type}-response`,
-    entry: replies.map((reply) => responseEntry(reply, request.base)),
+    link: [{ relation: 'self', url: request.base }],
+    entry: replies.map((reply, index) => responseEntry(reply, entries[index], request)),
   };
   return { status: 200, headers: {}, body: { kind: 'resource', resource } };
 }
@@ -57,7 +69,39 @@ function rank(entry: FhirRequest | undefined): number {
   return place < 0 ? 3 : place;
 }
 
-function entryRequest(entry: unknown, outer: FhirRequest): FhirRequest {
+interface AssignedEntry {
+  readonly entry: unknown;
+  readonly newId?: string;
+  readonly created?: ReadonlySet<string>;
+}
+
+/** What a transaction creates gets its id first, so that the other entries' references to its `fullUrl` can become references to it. */
+function withAssignedIds(entries: readonly unknown[]): readonly AssignedEntry[] {
+  const created = new Map<string, string>();
+  const assigned = entries.map((entry): AssignedEntry => {
+    const method = isObject(entry) && isObject(entry['request']) ? entry['request']['method'] : undefined;
+    const resource = isObject(entry) ? parseDraft(entry['resource']) : undefined;
+    if (!isObject(entry) || method !== 'POST' || resource === undefined) return { entry };
+    const newId = randomUUID();
+    if (typeof entry['fullUrl'] === 'string') created.set(entry['fullUrl'], `${resource.resourceType}/${newId}`);
+    return { entry, newId };
+  });
+  const names = new Set(created.values());
+  return assigned.map((each) => ({ ...each, entry: renamed(each.entry, created), created: names }));
+}
+
+function renamed(value: unknown, names: ReadonlyMap<string, string>): unknown {
+  if (Array.isArray(value)) return value.map((part) => renamed(part, names));
+  if (!isObject(value) || JSON.isRawJSON(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, part]) => [
+      name,
+      name === 'reference' && typeof part === 'string' ? (names.get(part) ?? part) : renamed(part, names),
+    ]),
+  );
+}
+
+function entryRequest({ entry, newId, created }: AssignedEntry, outer: FhirRequest): FhirRequest {
   const details = isObject(entry) && isObject(entry['request']) ? entry['request'] : {};
   const { method, url } = details;
   if (typeof method !== 'string' || typeof url !== 'string') {
@@ -83,17 +127,27 @@ function entryRequest(entry: unknown, outer: FhirRequest): FhirRequest {
     base: outer.base,
     header: (name) => headers.get(name),
     body: Buffer.alloc(0),
+    ...(newId === undefined ? {} : { newId }),
+    ...(created === undefined ? {} : { created }),
     ...(resource === undefined ? {} : { resource: method === 'PUT' && id !== undefined ? { ...resource, id } : resource }),
   };
 }
 
-function responseEntry(reply: Reply, base: string): unknown {
-  const location = reply.headers['content-location'];
-  const etag = /"(\d+)"/.exec(reply.headers['etag'] ?? '')?.[1];
+/** What a write gives is its outcome, unless `Prefer` asks for the resource; what fails has no resource at all. */
+function responseEntry(reply: Reply, entry: FhirRequest | undefined, outer: FhirRequest): unknown {
+  const { status, headers, body } = reply;
+  const location = headers['content-location'];
+  const etag = /"(\d+)"/.exec(headers['etag'] ?? '')?.[1];
+  const modified = headers['last-modified'];
+  const resource = body?.kind === 'resource' ? body.resource : undefined;
+  const wrote = rank(entry) < 3 && status < 300;
   const response = {
-    status: String(reply.status),
-    ...(location === undefined ? {} : { location: location.slice(base.length + 1) }),
+    status: `${status} ${STATUS_CODES[status] ?? ''}`.trim(),
+    ...(location === undefined ? {} : { location: location.slice(outer.base.length + 1) }),
     ...(etag === undefined ? {} : { etag }),
+    ...(wrote && modified !== undefined ? { lastModified: new Date(modified).toISOString() } : {}),
+    ...(status >= 400 ? { outcome: resource } : wrote ? { outcome: outcome('information', 'informational', 'Success') } : {}),
   };
-  return reply.body?.kind === 'resource' ? { resource: reply.body.resource, response } : { response };
+  const shown = status < 400 && (!wrote || /return=representation/.test(outer.header('prefer') ?? ''));
+  return shown && resource !== undefined ? { resource, response } : { response };
 }

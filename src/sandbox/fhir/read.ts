@@ -79,7 +79,7 @@ export function nextPage(world: World, request: FhirRequest): Reply {
 
 interface Page {
   readonly matches: readonly Resource[];
-  readonly included: readonly Resource[];
+  readonly included: (matches: readonly Resource[]) => readonly Resource[];
   readonly self: string;
   readonly key: string;
   readonly offset: number;
@@ -103,7 +103,7 @@ function page(world: World, { base }: FhirRequest, { matches, included, self, ke
       resource,
       search: { mode: 'match' },
     })),
-    ...(size === 0 ? [] : included).map((resource) => ({
+    ...included(shown).map((resource) => ({
       fullUrl: `${base}/${resource.resourceType}/${resource.id}`,
       resource,
       search: { mode: 'include' },
@@ -125,7 +125,7 @@ export function everything(world: World, request: FhirRequest, id: string): Repl
   const self = `${request.base}/Patient/${id}/$everything`;
   return page(world, request, {
     matches: [patient, ...others],
-    included: [],
+    included: () => [],
     self,
     key: '',
     offset: 0,

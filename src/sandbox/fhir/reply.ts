@@ -13,6 +13,10 @@ export interface FhirRequest {
   readonly body: Buffer;
   /** Of a Bundle entry: the resource, already parsed. */
   readonly resource?: Draft;
+  /** Of a transaction's POST entry: the id that others in it refer to already. */
+  readonly newId?: string;
+  /** `Type/id` of everything that the same transaction creates: it is there at the end. */
+  readonly created?: ReadonlySet<string>;
 }
 
 export interface Reply {

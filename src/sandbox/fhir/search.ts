@@ -29,8 +29,8 @@ export function searchParametersOf(type: string): Readonly<Record<string, Search
 
 export interface SearchResult {
   readonly matches: readonly Resource[];
-  /** What `_include` and `_revinclude` add; none of it is a match. */
-  readonly included: readonly Resource[];
+  /** What `_include` and `_revinclude` add to a page of the matches; none of it is a match. */
+  readonly included: (matches: readonly Resource[]) => readonly Resource[];
 }
 
 /**
@@ -55,7 +55,9 @@ export function searchType(store: ResourceStore, type: string, query: URLSearchP
     matches = matches.filter((resource) => matchesParameter(resource, parameter, modifier, value, base));
   }
   const sorted = sortBy(matches, query.get('_sort'), known);
-  return { matches: sorted, included: included(store, sorted, query) };
+  // Once, so that a wrong _include is refused also where nothing matches.
+  included(store, [], query);
+  return { matches: sorted, included: (page) => included(store, page, query) };
 }
 
 function matchesParameter(

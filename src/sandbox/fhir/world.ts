@@ -32,5 +32,6 @@ export interface World {
 
 export interface ResultPages {
   readonly matches: readonly Resource[];
-  readonly included: readonly Resource[];
+  /** What comes along with a page of them. */
+  readonly included: (matches: readonly Resource[]) => readonly Resource[];
 }

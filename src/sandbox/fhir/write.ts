@@ -17,7 +17,7 @@ export function create(world: World, request: FhirRequest, type: string): Reply 
     if (found !== undefined) return writeReply(request, found, 200);
   }
   checkReferences(world, request, draft);
-  const { version } = world.store.write(draft, randomUUID(), 'POST');
+  const { version } = world.store.write(draft, request.newId ?? randomUUID(), 'POST');
   return writeReply(request, version, 201, { location: versionUrl(request, version) });
 }
 
@@ -144,7 +144,7 @@ function checkVersion(world: World, request: FhirRequest, type: string, id: stri
   );
 }
 
-function checkReferences({ behaviour, store, version }: World, { base }: FhirRequest, draft: Draft): void {
+function checkReferences({ behaviour, store, version }: World, { base, created }: FhirRequest, draft: Draft): void {
   if (!behaviour.referentialIntegrity) return;
   for (const reference of references(draft)) {
     if (reference.startsWith(`${base}/`)) {
@@ -156,6 +156,7 @@ function checkReferences({ behaviour, store, version }: World, { base }: FhirReq
     }
     const [type = '', id = ''] = localReference(reference)?.split('/') ?? [];
     if (!isResourceType(version, type) || (type === draft.resourceType && id === draft.id)) continue;
+    if (created?.has(`${type}/${id}`) === true) continue;
     if (store.current(type, id)?.resource === undefined) {
       throw new FhirFailure(
         400,
@@ -207,11 +208,17 @@ export function isJson(mediaType: string): boolean {
   return ['application/fhir+json', 'application/json', 'application/json+fhir'].includes(mediaType);
 }
 
+/** A number as it was written where JavaScript would write it otherwise: a decimal's precision has meaning (datatypes.html#decimal). */
+function keepNumber(_name: string, value: unknown, context?: { readonly source?: string }): unknown {
+  const source = context?.source;
+  return typeof value === 'number' && source !== undefined && String(value) !== source ? JSON.rawJSON(source) : value;
+}
+
 /** JSON as real servers read it: of a repeated key the last counts. */
 export function parseJson(body: Buffer): Draft {
   let value: unknown;
   try {
-    value = JSON.parse(body.toString('utf8'));
+    value = JSON.parse(body.toString('utf8'), keepNumber);
   } catch (error) {
     throw new FhirFailure(
       400,

@@ -380,9 +380,9 @@ describe('batch and transaction', () => {
     expect(JSON.parse(batch.text)).toMatchObject({
       type: 'batch-response',
       entry: [
-        { response: { status: '201', location: 'Patient/a/_history/1', etag: '1' } },
-        { response: { status: '409' } },
-        { response: { status: '200' } },
+        { response: { status: '201 Created', location: 'Patient/a/_history/1', etag: '1' } },
+        { response: { status: '409 Conflict', outcome: { resourceType: 'OperationOutcome' } } },
+        { resource: { id: 'a' }, response: { status: '200 OK' } },
       ],
     });
     const failed = await call(server, 'POST', '', {
@@ -391,6 +391,37 @@ describe('batch and transaction', () => {
       entry: [put('b'), put('old', { ifMatch: 'W/"9"' })],
     });
     expect([failed.status, server.read('Patient', 'b')]).toEqual([409, undefined]);
+  });
+
+  it('a transaction turns references to what it creates into references to what was created', async () => {
+    const server = await start({ version: 'R4' });
+    const [one, other] = ['urn:uuid:0b5a5d0c-0d3c-4bd7-9bd5-1f4ef0c0a001', 'urn:uuid:0b5a5d0c-0d3c-4bd7-9bd5-1f4ef0c0a002'];
+    const observation = { resourceType: 'Observation', status: 'final', code: { text: 'x' }, subject: { reference: one } };
+    const create = (fullUrl: string, resource: object) => ({
+      fullUrl,
+      resource,
+      request: { method: 'POST', url: (resource as { resourceType: string }).resourceType },
+    });
+    const entry = [create(other, observation), create(one, { resourceType: 'Patient' })];
+    const done = await call(server, 'POST', '', { resourceType: 'Bundle', type: 'transaction', entry });
+    expect(done.status).toBe(200);
+    const stored = (type: string) => server.all().find(({ resourceType }) => resourceType === type);
+    expect(stored('Observation')?.['subject']).toEqual({ reference: `Patient/${stored('Patient')?.id ?? ''}` });
+    // In a batch nobody knows of the others: there it dangles.
+    const batch = await call(server, 'POST', '', { resourceType: 'Bundle', type: 'batch', entry });
+    expect(JSON.parse(batch.text)).toMatchObject({ type: 'batch-response' });
+    expect(server.all()).toContainEqual(expect.objectContaining({ subject: { reference: one } }));
+  });
+
+  it('keeps the text of decimals, alone and in a bundle', async () => {
+    const server = await start({ version: 'R4' });
+    const text = '{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},"valueQuantity":{"value":1.00}}';
+    const json = { 'content-type': 'application/fhir+json' };
+    expect((await call(server, 'PUT', '/Observation/o', text, json)).status).toBe(201);
+    expect((await call(server, 'GET', '/Observation/o')).text).toContain('"value":1.00');
+    const entry = `{"fullUrl":"urn:uuid:0b5a5d0c-0d3c-4bd7-9bd5-1f4ef0c0a001","resource":${text.replace('1.00', '2.50')},"request":{"method":"POST","url":"Observation"}}`;
+    await call(server, 'POST', '', `{"resourceType":"Bundle","type":"transaction","entry":[${entry}]}`, json);
+    expect((await call(server, 'GET', '/Observation?status=final')).text).toContain('"value":2.50');
   });
 
   it('believes the resource of a POST entry rather than its url', async () => {
