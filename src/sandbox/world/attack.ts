@@ -52,6 +52,8 @@ function custodian(id: 'a' | 'b', name: string, city: string): OrganizationDefin
     tenant: {
       fhirVersion: 'R4',
       resources: attackResources(id),
+      // What a gate must be safe against, and must hide: real servers do the same.
+      behaviour: { lenientPaths: true, echoHost: true, staleVersionStatus: 409 },
       useCases: { chart: {} },
       services: ({ gate }: TenantAddresses) => ({ chart: { fhir: `${gate}/fhir` } }),
     },

@@ -1,5 +1,6 @@
 import type { FhirVersion } from '../../fhir/version.ts';
 import type { Resource } from '../fhir/resource.ts';
+import type { Behaviour } from '../fhir/world.ts';
 
 // A world as data: who is in it, what they hold, and where their services are. `startWorld` makes it run.
 
@@ -15,6 +16,8 @@ export interface TenantAddresses {
 export interface TenantDefinition {
   readonly fhirVersion: FhirVersion;
   readonly resources: readonly Resource[];
+  /** How its simulated FHIR server behaves; as that of its version by default. */
+  readonly behaviour?: Partial<Behaviour>;
   /** A FHIR server that runs elsewhere and has been loaded, for tests against real ones; the simulated one is there, and unused. */
   readonly fhirUrl?: string;
   /** Settings of each use case, as they stand in `sluis.yaml`. */

@@ -102,6 +102,7 @@ async function startOrganization(organization: OrganizationDefinition, around: S
     clock,
     resources: definition.resources,
     faults: fhirFaults,
+    ...definition.behaviour,
   });
   closers.push(() => simulated.close());
   const fhir = definition.fhirUrl === undefined ? simulated : { ...simulated, url: definition.fhirUrl };
