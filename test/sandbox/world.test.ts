@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
 import { spawnSandbox } from './world-support.ts';
 import { DOSSIER } from '../../src/sandbox/dossier/index.ts';
 import type { Sandbox } from '../../src/sandbox/control/sandbox.ts';
@@ -254,13 +256,18 @@ describe('npm run sandbox', () => {
     expect(() => worldNamed('nowhere')).toThrow('there is: demo');
   });
 
-  it('prints one line for programs, and leaves nothing behind after SIGTERM', async () => {
-    const running = await spawnSandbox(['--ports', 'auto', '--json']);
-    const log = running.folder;
-    expect(existsSync(log)).toBe(true);
-    expect((await fetch(`${running.description.internal}/health/live`)).status).toBe(200);
-    expect(await running.end()).toBe(0);
-    expect(existsSync(log)).toBe(false);
-    await expect(fetch(`${running.description.internal}/health/live`)).rejects.toThrow();
-  }, 60_000);
+  it.each(['demo', 'attack'])(
+    '%s: prints one line for programs, and leaves nothing behind after SIGTERM',
+    async (world) => {
+      const running = await spawnSandbox(['--world', world, '--ports', 'auto', '--json']);
+      const config: unknown = parse(readFileSync(join(running.folder, 'sluis.yaml'), 'utf8'));
+      const folders = [running.folder, ...listAt(config, 'useCaseFolders').map(String)];
+      expect(folders.map((folder) => existsSync(folder))).toEqual(folders.map(() => true));
+      expect((await fetch(`${running.description.internal}/health/live`)).status).toBe(200);
+      expect(await running.end()).toBe(0);
+      expect(folders.map((folder) => existsSync(folder))).toEqual(folders.map(() => false));
+      await expect(fetch(`${running.description.internal}/health/live`)).rejects.toThrow();
+    },
+    60_000,
+  );
 });
