@@ -1,0 +1,248 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose';
+import { stringify } from 'yaml';
+import { createClock } from '../../../src/clock.ts';
+import { parseConfig } from '../../../src/config.ts';
+import { openPublicListener } from '../../../src/http/public.ts';
+import { createLogger } from '../../../src/log.ts';
+import { composeGateway, type Gateway } from '../../../src/main/gateway.ts';
+import { startSimulatedFhirServer, type RecordedRequest, type SimulatedFhirServer } from '../../../src/sandbox/fhir/server.ts';
+import { attackResources, marker } from '../../../src/sandbox/world/attack.ts';
+import type { Caller, NodeAnswer, UpstreamAnswer } from './case.ts';
+import { createJournalReader, type JournalReader } from './journal.ts';
+import { answerAsTold, introspectionText, listen, portOf, readText, shut } from './scripted.ts';
+import type { AttackWorld, PresentedToken, Recorded } from './world.ts';
+
+/** A whole gateway in this process, before FHIR servers that record and a node; both answer what they are told. */
+export interface Bench extends AttackWorld {
+  readonly gateway: Gateway;
+  readonly clock: ReturnType<typeof createClock>;
+  readonly fhir: ReadonlyMap<string, SimulatedFhirServer>;
+  readonly journal: JournalReader;
+  readonly script: NonNullable<AttackWorld['script']>;
+  /** A token that was never shown. */
+  freshToken(caller: Exclude<Caller, 'none'>): Promise<PresentedToken>;
+  /** What the node says of a token from now on. */
+  tell(token: string, said: Readonly<Record<string, unknown>>): void;
+  /** How often the nodes were asked about a token. */
+  introspections(): number;
+  /** Everything that was logged. */
+  logged(): string;
+}
+
+export interface BenchOptions {
+  /** Parts of every tenant in `sluis.yaml`. */
+  readonly tenant?: Readonly<Record<string, unknown>>;
+  /** Other parts of `sluis.yaml`. */
+  readonly config?: Readonly<Record<string, unknown>>;
+}
+
+const CHART = join(import.meta.dirname, '../chart');
+const PUBLIC_URL = 'https://gate.example';
+const TENANTS = ['a', 'b'] as const;
+
+const SCOPES: Readonly<Record<Exclude<Caller, 'none'>, string>> = {
+  chart: 'chart',
+  'chart-v1': 'chart',
+  'chart-dpop': 'chart',
+  'other-scope': 'something-else',
+  'two-scopes': 'chart something-else',
+  'other-tenant': 'chart',
+  expired: 'chart',
+  unknown: '',
+};
+
+/** The `iss` of a tenant's v2 tokens. */
+export function issuerOf(tenant: string): string {
+  return `https://node.example/oauth2/${tenant}`;
+}
+
+/** Starts a bench; everything on free ports of the loopback. */
+export async function startBench(options: BenchOptions = {}): Promise<Bench> {
+  const clock = createClock();
+  const folder = await mkdtemp(join(tmpdir(), 'sluis-bench-'));
+  const told = { upstream: undefined as UpstreamAnswer | undefined, node: undefined as NodeAnswer | undefined };
+  const tokens = new Map<string, Readonly<Record<string, unknown>>>();
+  let asked = 0;
+  let log = '';
+
+  const node = await listen(async (request, response) => {
+    const body = await readText(request);
+    if (request.url === '/health') {
+      response.writeHead(200).end('{}');
+      return;
+    }
+    asked += 1;
+    const truth = tokens.get(new URLSearchParams(body).get('token') ?? '') ?? { active: false };
+    await answerIntrospection(told.node, truth, request, response);
+  });
+  const answerIntrospection = async (
+    scripted: NodeAnswer | undefined,
+    truth: Readonly<Record<string, unknown>>,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> => {
+    if (scripted?.drop === true) {
+      request.socket.destroy();
+      return;
+    }
+    if (scripted?.delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, scripted.delayMs));
+    response.writeHead(scripted?.status ?? 200, { 'content-type': 'application/json', ...scripted?.headers });
+    response.end(introspectionText(scripted ?? { status: 200, headers: {} }, truth, clock));
+  };
+
+  const fhir = new Map<string, SimulatedFhirServer>();
+  for (const id of TENANTS) {
+    const faults = {
+      set: () => undefined,
+      clear: () => undefined,
+      handle: async (request: IncomingMessage, response: ServerResponse, next: () => void | Promise<void>) => {
+        const scripted = told.upstream;
+        const line = `${request.method ?? ''} ${below(request.url ?? '')}`;
+        if (scripted === undefined || (scripted.for !== undefined && scripted.for !== line)) await next();
+        else await answerAsTold(scripted, request, response);
+      },
+    };
+    fhir.set(id, await startSimulatedFhirServer({ name: id, version: 'R4', clock, resources: attackResources(id), faults }));
+  }
+
+  const settings = {
+    mode: 'development',
+    public: { host: '127.0.0.1', port: 0, url: PUBLIC_URL },
+    dataDirectory: './data',
+    audit: { segmentBytes: 16_777_216, minimumFreeBytes: 0 },
+    useCaseFolders: [CHART],
+    ...options.config,
+    tenants: Object.fromEntries(
+      TENANTS.map((id) => [
+        id,
+        {
+          name: id,
+          did: `did:nuts:${id}`,
+          subject: id,
+          authorizationServerUrl: issuerOf(id),
+          node: { url: `http://127.0.0.1:${portOf(node)}`, generations: ['v1', 'v2'], introspectionTimeoutMs: 1_000 },
+          fhir: { url: fhir.get(id)?.url, version: 'R4', timeoutMs: 2_000 },
+          useCases: { chart: {} },
+          ...options.tenant,
+        },
+      ]),
+    ),
+  };
+  const config = parseConfig(stringify(settings), { file: join(folder, 'sluis.yaml'), environment: {} });
+  const sink = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      log += String(chunk);
+      done();
+    },
+  });
+  const logger = createLogger('info', sink);
+  const gateway = await composeGateway(config, clock, logger);
+  await gateway.start();
+  const listener = await openPublicListener({
+    host: '127.0.0.1',
+    port: 0,
+    gate: gateway.gate,
+    trustedProxies: config.trustedProxies,
+    logger,
+    metrics: gateway.metrics,
+  });
+  const journal = createJournalReader(gateway.journal.directory);
+
+  let count = 0;
+  const freshToken = async (caller: Exclude<Caller, 'none'>): Promise<PresentedToken> => {
+    count += 1;
+    const unique = `${count}${Math.random().toString(36).slice(2)}`;
+    if (caller === 'unknown') return { token: `nobodys-${unique}` };
+    const tenant = caller === 'other-tenant' ? 'b' : 'a';
+    const nowS = Math.floor(clock.now().getTime() / 1000);
+    const exp = nowS + (caller === 'expired' ? -60 : 900);
+    const times = { iat: caller === 'expired' ? nowS - 960 : nowS, exp };
+    if (caller === 'chart-v1') {
+      const token = `eyJ.${unique}.c2ln`;
+      tokens.set(token, { active: true, iss: `did:nuts:${tenant}`, sub: 'did:nuts:c', aud: '', service: 'chart', ...times });
+      return { token };
+    }
+    const jwk = caller === 'chart-dpop' ? await newKey() : undefined;
+    const token = `opaque-${unique}`;
+    tokens.set(token, {
+      active: true,
+      iss: issuerOf(tenant),
+      client_id: 'https://node.example/oauth2/c',
+      scope: SCOPES[caller],
+      ...times,
+      ...(jwk === undefined ? {} : { cnf: { jkt: await calculateJwkThumbprint(jwk) } }),
+      organization_did: 'did:web:c.example',
+      organization_name: 'c',
+      organization_city: 'c-city',
+    });
+    return { token, ...(jwk === undefined ? {} : { jwk }) };
+  };
+  const kept = new Map<string, Promise<PresentedToken>>();
+
+  return {
+    name: 'bench',
+    address: { host: '127.0.0.1', port: Number(new URL(listener.url).port) },
+    publicUrl: PUBLIC_URL,
+    secrets: TENANTS.map((id) => marker(id, 'other')),
+    gateway,
+    clock,
+    fhir,
+    journal,
+    freshToken,
+    token: (caller) => {
+      const known = kept.get(caller) ?? freshToken(caller);
+      kept.set(caller, known);
+      return known;
+    },
+    nowS: () => clock.now().getTime() / 1000,
+    received: () => Promise.resolve([...fhir.values()].flatMap((server) => server.requests().map(toRecorded))),
+    clear: () => {
+      for (const server of fhir.values()) server.clearRequests();
+      return Promise.resolve();
+    },
+    versionOf: (reference) => {
+      const [type = '', id = ''] = reference.split('/');
+      const versionId = fhir.get('a')?.read(type, id)?.meta?.['versionId'];
+      return Promise.resolve(typeof versionId === 'string' ? versionId : undefined);
+    },
+    recordsOf: (correlationId) => journal.of(correlationId),
+    script: {
+      upstream: (answer) => {
+        told.upstream = answer;
+      },
+      node: (answer) => {
+        told.node = answer;
+      },
+    },
+    tell: (token, said) => void tokens.set(token, said),
+    introspections: () => asked,
+    logged: () => log,
+    close: async () => {
+      await listener.drain(100);
+      await gateway.close();
+      for (const server of fhir.values()) await server.close();
+      await shut(node);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function newKey() {
+  const { privateKey } = await generateKeyPair('ES256', { extractable: true });
+  return exportJWK(privateKey);
+}
+
+/** A target below the base `/fhir`. */
+export function below(target: string): string {
+  return target.startsWith('/fhir') ? target.slice('/fhir'.length) : target;
+}
+
+export function toRecorded(request: RecordedRequest): Recorded {
+  const { method, target, rawHeaders, bodyBase64 } = request;
+  return { method, target: below(target), rawHeaders, body: Buffer.from(bodyBase64, 'base64') };
+}

@@ -1,0 +1,86 @@
+import { SCENARIOS, WAITING } from '../scenarios/index.ts';
+import type { AttackArguments } from './arguments.ts';
+import { startBench, type Bench } from './bench.ts';
+import { loadCases, rowOf, type AttackCase } from './case.ts';
+import { createReport } from './report.ts';
+import { runCase } from './run-case.ts';
+import type { Stage } from './scenario.ts';
+import { startSandboxWorld, type SandboxWorld } from './sandbox-world.ts';
+
+const SCENARIO_LIMIT_MS = 60_000;
+
+/** Runs all cases and scenarios, or those that are asked for. @returns whether all passed */
+export async function runCorpus(args: AttackArguments): Promise<boolean> {
+  const report = createReport(args.json);
+  const wanted = (id: string, group: string): boolean =>
+    args.only.length === 0 || args.only.some((each) => each === id || each === rowOf(id) || each === group);
+  const cases = loadCases().filter((each) => wanted(each.id, each.class));
+  const scenarios = SCENARIOS.filter(({ id }) => wanted(id, 'scenarios'));
+  let sandbox: Promise<SandboxWorld> | undefined;
+  const getSandbox = (): Promise<SandboxWorld> => (sandbox ??= startSandboxWorld());
+  const bench = await startBench();
+  try {
+    for (const [name, each] of groups(cases)) {
+      report.begin(name);
+      for (const one of each) {
+        const world = needsBench(one) ? bench : await getSandbox();
+        report.result(one.id, one.title, await problemsOf(() => runCase(one, world)));
+      }
+      report.end();
+    }
+    report.begin('scenarios');
+    for (const scenario of scenarios) {
+      const own: Bench[] = [];
+      const stage: Stage = {
+        bench,
+        ownBench: async (options) => {
+          const made = await startBench(options);
+          own.push(made);
+          return made;
+        },
+        sandbox: getSandbox,
+      };
+      const problems = await problemsOf(async () => {
+        await within(scenario.run(stage));
+        return [];
+      });
+      for (const each of own) await each.close();
+      report.result(scenario.id, scenario.title, problems);
+    }
+    report.end();
+    for (const { id, why } of WAITING) if (wanted(id, 'waiting')) report.waiting(id, why);
+    return report.finish();
+  } finally {
+    await bench.close();
+    await (await sandbox)?.close();
+  }
+}
+
+function needsBench(each: AttackCase): boolean {
+  return each.node !== undefined || each.upstreamAnswers !== undefined;
+}
+
+function groups(cases: readonly AttackCase[]): ReadonlyMap<string, readonly AttackCase[]> {
+  return Map.groupBy(cases, (each) => each.class);
+}
+
+/** A case that throws has failed like any other. */
+async function problemsOf(run: () => Promise<readonly string[]>): Promise<readonly string[]> {
+  try {
+    return await run();
+  } catch (error) {
+    return [error instanceof Error ? error.message : String(error)];
+  }
+}
+
+async function within(work: Promise<void>): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    late.reject(new Error(`not over within ${SCENARIO_LIMIT_MS / 1000} s`));
+  }, SCENARIO_LIMIT_MS);
+  try {
+    await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,36 @@
+import type { Bench, BenchOptions } from './bench.ts';
+import type { SandboxWorld } from './sandbox-world.ts';
+
+/** Where a scenario runs: benches of its own, and the one sandbox of the run. */
+export interface Stage {
+  /** The bench of the run; what a scenario changes of it, it sets back. */
+  readonly bench: Bench;
+  /** One of its own, closed at the end of the scenario. */
+  ownBench(options?: BenchOptions): Promise<Bench>;
+  /** The sandbox with the world `attack`. */
+  sandbox(): Promise<SandboxWorld>;
+}
+
+/** What no single request shows: a row of the corpus, run in the way that it needs. Throws when something is wrong. */
+export interface Scenario {
+  readonly id: string;
+  readonly title: string;
+  run(stage: Stage): Promise<void>;
+}
+
+/** What cannot be run yet, and why. It is printed as waiting, never as passed. */
+export interface Waiting {
+  readonly id: string;
+  readonly why: string;
+}
+
+/** @throws Error when it does not hold */
+export function insist(holds: boolean, problem: string): asserts holds {
+  if (!holds) throw new Error(problem);
+}
+
+/** @throws Error when they differ */
+export function same<T>(given: T, right: T, what: string): void {
+  const [one, other] = [JSON.stringify(given), JSON.stringify(right)];
+  if (one !== other) throw new Error(`${what}: ${one}, not ${other}`);
+}
