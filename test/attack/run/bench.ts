@@ -15,6 +15,7 @@ import { attackResources, marker } from '../../../src/sandbox/world/attack.ts';
 import type { Caller, NodeAnswer, UpstreamAnswer } from './case.ts';
 import { createJournalReader, type JournalReader } from './journal.ts';
 import { answerAsTold, introspectionText, listen, portOf, readText, shut } from './scripted.ts';
+import { exchange } from './wire.ts';
 import type { AttackWorld, PresentedToken, Recorded } from './world.ts';
 
 /** A whole gateway in this process, before FHIR servers that record and a node; both answer what they are told. */
@@ -39,11 +40,19 @@ export interface BenchOptions {
   readonly tenant?: Readonly<Record<string, unknown>>;
   /** Other parts of `sluis.yaml`. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** FHIR servers that run elsewhere, instead of the bench's own. */
+  readonly fhirUrl?: (tenant: string) => string;
+  /** Without it `logged` has nothing, and the journal remembers no records. */
+  readonly keepLog?: boolean;
 }
 
 const CHART = join(import.meta.dirname, '../chart');
 const PUBLIC_URL = 'https://gate.example';
 const TENANTS = ['a', 'b'] as const;
+/** Longer than all cases together move the clock. */
+const LIFE_S = 3_000;
+/** What breakers wait before they try again. */
+const BREAK_S = 3;
 
 const SCOPES: Readonly<Record<Exclude<Caller, 'none'>, string>> = {
   chart: 'chart',
@@ -126,7 +135,7 @@ export async function startBench(options: BenchOptions = {}): Promise<Bench> {
           subject: id,
           authorizationServerUrl: issuerOf(id),
           node: { url: `http://127.0.0.1:${portOf(node)}`, generations: ['v1', 'v2'], introspectionTimeoutMs: 1_000 },
-          fhir: { url: fhir.get(id)?.url, version: 'R4', timeoutMs: 2_000 },
+          fhir: { url: options.fhirUrl?.(id) ?? fhir.get(id)?.url, version: 'R4', timeoutMs: 2_000 },
           useCases: { chart: {} },
           ...options.tenant,
         },
@@ -140,7 +149,7 @@ export async function startBench(options: BenchOptions = {}): Promise<Bench> {
       done();
     },
   });
-  const logger = createLogger('info', sink);
+  const logger = createLogger(options.keepLog === false ? 'silent' : 'info', sink);
   const gateway = await composeGateway(config, clock, logger);
   await gateway.start();
   const listener = await openPublicListener({
@@ -151,7 +160,8 @@ export async function startBench(options: BenchOptions = {}): Promise<Bench> {
     logger,
     metrics: gateway.metrics,
   });
-  const journal = createJournalReader(gateway.journal.directory);
+  const address = { host: '127.0.0.1', port: Number(new URL(listener.url).port) };
+  const journal = createJournalReader(gateway.journal.directory, options.keepLog !== false);
 
   let count = 0;
   const freshToken = async (caller: Exclude<Caller, 'none'>): Promise<PresentedToken> => {
@@ -160,8 +170,8 @@ export async function startBench(options: BenchOptions = {}): Promise<Bench> {
     if (caller === 'unknown') return { token: `nobodys-${unique}` };
     const tenant = caller === 'other-tenant' ? 'b' : 'a';
     const nowS = Math.floor(clock.now().getTime() / 1000);
-    const exp = nowS + (caller === 'expired' ? -60 : 900);
-    const times = { iat: caller === 'expired' ? nowS - 960 : nowS, exp };
+    const exp = nowS + (caller === 'expired' ? -60 : LIFE_S);
+    const times = { iat: caller === 'expired' ? nowS - 900 : nowS, exp };
     if (caller === 'chart-v1') {
       const token = `eyJ.${unique}.c2ln`;
       tokens.set(token, { active: true, iss: `did:nuts:${tenant}`, sub: 'did:nuts:c', aud: '', service: 'chart', ...times });
@@ -186,7 +196,7 @@ export async function startBench(options: BenchOptions = {}): Promise<Bench> {
 
   return {
     name: 'bench',
-    address: { host: '127.0.0.1', port: Number(new URL(listener.url).port) },
+    address,
     publicUrl: PUBLIC_URL,
     secrets: TENANTS.map((id) => marker(id, 'other')),
     gateway,
@@ -217,6 +227,13 @@ export async function startBench(options: BenchOptions = {}): Promise<Bench> {
       },
       node: (answer) => {
         told.node = answer;
+      },
+      heal: async () => {
+        clock.advance(BREAK_S);
+        const { token } = await freshToken('chart');
+        const head = `GET /a/fhir/Patient/mine HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`;
+        const { answers } = await exchange(address, [Buffer.from(head)]);
+        if (answers[0]?.status !== 200) throw new Error('the bench does not recover from the last case');
       },
     },
     tell: (token, said) => void tokens.set(token, said),

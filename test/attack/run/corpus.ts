@@ -3,7 +3,7 @@ import type { AttackArguments } from './arguments.ts';
 import { startBench, type Bench } from './bench.ts';
 import { loadCases, rowOf, type AttackCase } from './case.ts';
 import { createReport } from './report.ts';
-import { runCase } from './run-case.ts';
+import { isScripted, runCase } from './run-case.ts';
 import type { Stage } from './scenario.ts';
 import { startSandboxWorld, type SandboxWorld } from './sandbox-world.ts';
 
@@ -23,7 +23,7 @@ export async function runCorpus(args: AttackArguments): Promise<boolean> {
     for (const [name, each] of groups(cases)) {
       report.begin(name);
       for (const one of each) {
-        const world = needsBench(one) ? bench : await getSandbox();
+        const world = isScripted(one) ? bench : await getSandbox();
         report.result(one.id, one.title, await problemsOf(() => runCase(one, world)));
       }
       report.end();
@@ -54,10 +54,6 @@ export async function runCorpus(args: AttackArguments): Promise<boolean> {
     await bench.close();
     await (await sandbox)?.close();
   }
-}
-
-function needsBench(each: AttackCase): boolean {
-  return each.node !== undefined || each.upstreamAnswers !== undefined;
 }
 
 function groups(cases: readonly AttackCase[]): ReadonlyMap<string, readonly AttackCase[]> {

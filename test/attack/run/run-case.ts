@@ -6,7 +6,7 @@ import { exchange, headerOf, type Exchange, type WireAnswer } from './wire.ts';
 /** Runs one case and says what is wrong: nothing when all is as it must be. Cases of one world run one after the other. */
 export async function runCase(each: AttackCase, world: AttackWorld): Promise<readonly string[]> {
   const { script } = world;
-  if ((each.node !== undefined || each.upstreamAnswers !== undefined) && script === undefined) throw new Error('needs a bench');
+  if (isScripted(each) && script === undefined) throw new Error('needs a bench');
   const own = await presented(each, world);
   const pieces = [await bytesOf(each, world, own)];
   await world.clear();
@@ -25,7 +25,13 @@ export async function runCase(each: AttackCase, world: AttackWorld): Promise<rea
   } finally {
     script?.node(undefined);
     script?.upstream(undefined);
+    if (isScripted(each)) await script?.heal();
   }
+}
+
+/** Whether a server must answer what it is told. */
+export function isScripted(each: AttackCase): boolean {
+  return each.node !== undefined || each.upstreamAnswers !== undefined;
 }
 
 async function presented(each: AttackCase, world: AttackWorld): Promise<PresentedToken | undefined> {

@@ -95,7 +95,7 @@ interface Parsed {
 }
 
 /** Reads whole answers from the beginning of what came; a body without length ends with the connection. */
-export function parseAnswers(bytes: Buffer, isHead: (index: number) => boolean, closed: boolean): Parsed {
+export function parseAnswers(bytes: Buffer, isHead: (index: number, next: string) => boolean, closed: boolean): Parsed {
   const answers: WireAnswer[] = [];
   const interim: number[] = [];
   let at = 0;
@@ -113,7 +113,13 @@ export function parseAnswers(bytes: Buffer, isHead: (index: number) => boolean, 
       at = end + 4;
       continue;
     }
-    const body = readBody(bytes, end + 4, headers, isHead(answers.length) || status === 304 || status === 204, closed);
+    const body = readBody(
+      bytes,
+      end + 4,
+      headers,
+      isHead(answers.length, bytes.toString('latin1', end + 4, end + 13)) || status === 304 || status === 204,
+      closed,
+    );
     if (body === undefined) break;
     answers.push({ status, headers, body: body.content });
     at = body.end;

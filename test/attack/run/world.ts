@@ -44,6 +44,8 @@ export interface AttackWorld {
   readonly script?: {
     upstream(answer: UpstreamAnswer | undefined): void;
     node(answer: NodeAnswer | undefined): void;
+    /** After a failure: breakers close again. @throws Error when they do not */
+    heal(): Promise<void>;
   };
   close(): Promise<void>;
 }
