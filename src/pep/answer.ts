@@ -10,7 +10,7 @@ import { createRewriter, rewriteBody } from '../upstream/rewrite.ts';
 import { discard, insistOnJson, limit, parseAnswer, readWhole } from './answer-body.ts';
 import { JSON_CONTENT, passedHeaders, plainLength, rawContentType, versionIn } from './answer-headers.ts';
 import type { RequestRecord } from './record.ts';
-import { CALLER_GONE, type Reply } from './reply.ts';
+import { CALLER_GONE, FIXED_HEADERS, type Reply } from './reply.ts';
 import { reviewAnswer, type ReviewOptions } from './review.ts';
 import type { Permitted } from './stages.ts';
 
@@ -170,6 +170,11 @@ function answerBytes(
   headers['content-type'] = JSON_CONTENT;
   const isHead = permitted.authenticated.addressed.received.method === 'HEAD';
   return whole(record, 200, headers, rewriteBody(bytes, upstream.bases), isHead);
+}
+
+/** The answer to a write: what the caller may read of it, it reads. */
+export function answerEmpty(record: RequestRecord, status: number, theirs: Readonly<Record<string, string>>): Promise<Reply> {
+  return whole(record, status, { ...FIXED_HEADERS, 'x-request-id': record.received.correlationId, ...theirs }, undefined);
 }
 
 /** Closes the record, then hands out the answer: a caller that has a whole answer always has a record of it (reliability §1.4). */

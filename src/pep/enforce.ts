@@ -16,6 +16,7 @@ import { openRecord, type RequestRecord } from './record.ts';
 import { refuse, refuseDenied } from './refusal.ts';
 import type { Reply } from './reply.ts';
 import type { Addressed, Authenticated, Decided, Denied, Permitted, Received, Seen } from './stages.ts';
+import { answerCreate, answerUpdate } from './write-resource.ts';
 import { answerWrite, type WriteOptions } from './write.ts';
 
 /** The gate of the public listener. */
@@ -71,6 +72,9 @@ export function createGate(options: GateOptions): Gate {
   function forward(permitted: Permitted, record: RequestRecord): Promise<Reply> {
     const { guard, interaction } = permitted.verdict;
     if (guard?.kind === 'code') return answerWrite(permitted, guard.write, record, options);
+    if (guard?.kind === 'changes' && interaction.kind === 'update')
+      return answerUpdate(permitted, guard.changes, record, options);
+    if (interaction.kind === 'create') return answerCreate(permitted, record, options);
     if (isWrite(interaction)) throw new GatewayError('internal', `nothing carries out ${interaction.kind}`);
     return answerRead(permitted, record, options);
   }

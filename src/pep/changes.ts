@@ -1,0 +1,83 @@
+import { isJsonArray, isJsonObject, JsonNumber, type JsonObject, type JsonValue } from '../fhir/json.ts';
+import type { ChangeGuard } from '../usecase/decision.ts';
+
+/** What is wrong with a proposed version, by the guard of a rule; undefined when it may be written. */
+export interface ChangeFault {
+  /** snake_case, for the operator and the caller: it is the caller's own write. */
+  readonly reason: 'element_not_changeable' | 'state_not_allowed' | 'label_not_changeable';
+  /** FHIR path expressions of the places. */
+  readonly expression: readonly string[];
+}
+
+/** Labels carry access decisions (attack case C9): they are the custodian's, unless the guard names them. */
+const LABELS: readonly string[] = ['security', 'tag'];
+
+/**
+ * Compares a proposed version with the stored one: only the elements that the guard names may differ, codes only by its steps. Numbers are compared by
+ * their text. `id` is that of the path, `meta.versionId` and `meta.lastUpdated` are the server's.
+ */
+export function judgeChanges(guard: ChangeGuard, stored: JsonObject, proposed: JsonObject): ChangeFault | undefined {
+  const type = typeof proposed['resourceType'] === 'string' ? proposed['resourceType'] : '';
+  const changed = changedElements(stored, proposed);
+  const allowed = (name: string): boolean => guard.changed.includes('*') || guard.changed.includes(name);
+  const beyond = changed.filter((name) => name !== 'meta' && !allowed(name));
+  if (beyond.length > 0) return { reason: 'element_not_changeable', expression: beyond.map((name) => `${type}.${name}`) };
+  const labels = LABELS.filter(
+    (name) => !guard.changed.includes(`meta.${name}`) && !same(label(stored, name), label(proposed, name)),
+  );
+  if (labels.length > 0) return { reason: 'label_not_changeable', expression: labels.map((name) => `${type}.meta.${name}`) };
+  for (const { element, steps } of guard.states ?? []) {
+    const [from, to] = [stored[element], proposed[element]];
+    if (same(from, to)) continue;
+    if (!steps.some((step) => step.from === from && step.to === to))
+      return { reason: 'state_not_allowed', expression: [`${type}.${element}`] };
+  }
+  return undefined;
+}
+
+/** The top elements that differ; a primitive and its `_name` are one element. */
+export function changedElements(stored: JsonObject, proposed: JsonObject): readonly string[] {
+  const names = new Set([...Object.keys(stored), ...Object.keys(proposed)]);
+  const changed = new Set<string>();
+  for (const name of names) {
+    if (!same(stored[name], proposed[name])) changed.add(name.startsWith('_') ? name.slice(1) : name);
+  }
+  return [...changed];
+}
+
+/** The proposed version as it is written: the labels are the stored ones unless they may change, version and time are the server's to say. */
+export function withServersMeta(proposed: JsonObject): JsonObject {
+  const meta = proposed['meta'];
+  if (!isJsonObject(meta)) return proposed;
+  const { versionId: _version, lastUpdated: _time, ...rest } = meta;
+  const { meta: _meta, ...others } = proposed;
+  return Object.keys(rest).length === 0 ? others : { ...others, meta: rest };
+}
+
+/** Labels that a new resource would bring along. */
+export function labelsOf(resource: JsonObject): readonly string[] {
+  return LABELS.filter((name) => label(resource, name) !== undefined);
+}
+
+function label(resource: JsonObject, name: string): JsonValue | undefined {
+  const meta = resource['meta'];
+  return isJsonObject(meta) ? meta[name] : undefined;
+}
+
+/** The same in every member, whatever order; a number by its text. */
+function same(one: JsonValue | undefined, other: JsonValue | undefined): boolean {
+  if (one === other) return true;
+  if (one instanceof JsonNumber || other instanceof JsonNumber) return textOf(one) !== undefined && textOf(one) === textOf(other);
+  if (isJsonArray(one))
+    return isJsonArray(other) && one.length === other.length && one.every((each, index) => same(each, other[index]));
+  if (!isJsonObject(one) || !isJsonObject(other)) return false;
+  const names = Object.keys(one);
+  return (
+    names.length === Object.keys(other).length &&
+    names.every((name) => Object.hasOwn(other, name) && same(one[name], other[name]))
+  );
+}
+
+function textOf(value: JsonValue | undefined): string | undefined {
+  return value instanceof JsonNumber ? value.text : typeof value === 'number' ? String(value) : undefined;
+}
