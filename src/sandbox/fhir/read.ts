@@ -72,9 +72,11 @@ export function nextPage(world: World, request: FhirRequest): Reply {
   const result = world.pages.get(key);
   if (result === undefined)
     throw new FhirFailure(410, 'processing', `SIM-0417: Search ID "${key}" does not exist and may have expired`);
+  // Which they were was decided by the search; what they are is read again: a page may hold what would not match any more.
+  const matches = result.matches.flatMap(({ resourceType, id }) => world.store.current(resourceType, id)?.resource ?? []);
   const offset = Number(request.query.get('_getpagesoffset') ?? 0);
   const self = `${request.base}?${request.query.toString()}`;
-  return page(world, request, { ...result, self, key, offset, size: count(request) ?? result.matches.length, exact: false });
+  return page(world, request, { ...result, matches, self, key, offset, size: count(request) ?? matches.length, exact: false });
 }
 
 interface Page {

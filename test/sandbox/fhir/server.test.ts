@@ -304,6 +304,19 @@ describe('search', () => {
     expect((await call(server, 'GET', '?_getpages=unknown')).status).toBe(410);
   });
 
+  it('a further page has what is stored by now, and what that refers to', async () => {
+    const about = (id: string, subject: string) => ({
+      ...{ resourceType: 'Observation', id, status: 'final', code: { text: 'x' } },
+      subject: { reference: `Patient/${subject}` },
+    });
+    const server = await start({ version: 'R4', resources: [patient('p'), patient('q'), about('1', 'p'), about('2', 'p')] });
+    const first = await bundle(server, '/Observation?patient=p&_count=1&_include=Observation:subject');
+    expect(keys(first)).toEqual(['Observation/1', 'Patient/p']);
+    server.put(about('2', 'q'));
+    const next = first.link.find(({ relation }) => relation === 'next')?.url ?? '';
+    expect(keys(await bundle(server, next))).toEqual(['Observation/2', 'Patient/q']);
+  });
+
   it('includes what a parameter refers to, marked as such, and sorts by date both ways', async () => {
     const server = await start({ resources: dossier });
     const result = await bundle(server, `/Observation?_id=${DOSSIER.vitalSign.split('/')[1] ?? ''}&_include=Observation:subject`);
