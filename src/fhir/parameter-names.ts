@@ -41,6 +41,8 @@ const RESULT: ReadonlySet<string> = new Set([
 ]);
 /** What servers put into the links of a page: known, so that policy denies them (attack case P23); only sealed links are ever followed. */
 const PAGING: ReadonlySet<string> = new Set(['_getpages', '_getpagesoffset', '_pageId', '_bundletype']);
+/** Ours: a link to a further page, sealed by the gate. It stands alone, and never goes upstream. */
+export const CONTINUATION = '_continuation';
 /** Of both versions (search.html, "Modifiers"); `:[type]` is a resource type. `recurse` is the older word for `iterate`. */
 const MODIFIERS: ReadonlySet<string> = new Set([
   'missing',
@@ -93,7 +95,7 @@ export function isKnownParameter(parameter: Parameter, use: ParameterUse, versio
     case 'read':
       return SHOWN.has(parameter.key);
     case 'history':
-      return HISTORY.has(parameter.key);
+      return HISTORY.has(parameter.key) || parameter.key === CONTINUATION;
     case 'capabilities':
       return SHOWN.has(parameter.key) || (version === 'R4' && parameter.key === 'mode');
     case 'operation':
@@ -106,6 +108,7 @@ export function isKnownParameter(parameter: Parameter, use: ParameterUse, versio
     case 'search':
       return (
         (RESULT.has(parameter.name) && isKnownResult(parameter)) ||
+        parameter.key === CONTINUATION ||
         (type === undefined && PAGING.has(parameter.key)) ||
         isKnownSelection(parameter, version, type)
       );

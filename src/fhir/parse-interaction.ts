@@ -2,7 +2,7 @@ import { GatewayError } from '../errors.ts';
 import type { Interaction, SearchVia } from './interaction.ts';
 import { describe, parseParameter, type Parameter } from './parameter.ts';
 import { interactionPath } from './print-interaction.ts';
-import { isKnownParameter, type ParameterUse } from './parameter-names.ts';
+import { CONTINUATION, isKnownParameter, type ParameterUse } from './parameter-names.ts';
 import { hasValidValues, repeatsSingle } from './parameter-values.ts';
 import { parseQuery, type QueryPair } from './target.ts';
 import { isId, isResourceType, type FhirVersion } from './version.ts';
@@ -235,6 +235,8 @@ function parameters(
     found.push(parameter);
   }
   if (repeatsSingle(found)) throw malformed('query', 'repeats a parameter that can be given once');
+  // A link to a further page says all that there is to say.
+  if (found.length > 1 && found.some(({ key }) => key === CONTINUATION)) throw malformed(CONTINUATION, 'must stand alone');
   return found.length === 0 ? NONE : found;
 }
 

@@ -13,6 +13,7 @@ import { createDecisionPoint } from '../pdp/decide.ts';
 import { createAdmission } from '../pep/admission.ts';
 import { explain, type ExplainRequest, type Explanation } from '../pep/explain.ts';
 import { createGate, type Gate } from '../pep/enforce.ts';
+import { createSealer } from '../sealing.ts';
 import { openDatabase, type Database } from '../store/database.ts';
 import { createProofIds } from '../store/proof-ids.ts';
 import { getRecord } from '../store/records.ts';
@@ -139,6 +140,7 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
     services: (tenant, useCase) => workflow.services(tenant, useCase),
     effects: workflow.effects,
     upstream: upstreamOf,
+    sealer: createSealer(config.sealingKeys.map((key) => key.reveal())),
     audit: journal,
     admission: createAdmission(),
     clock,

@@ -1,20 +1,31 @@
+import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { parseIfNoneMatch, printETag } from '../fhir/etag.ts';
 import { printJson, type JsonObject } from '../fhir/json.ts';
 import { FHIR_JSON, FORM } from '../fhir/media.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
+import type { PermitVerdict } from '../pdp/decide.ts';
+import type { Sealer } from '../sealing.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import { nameEntries } from '../upstream/bundle.ts';
 import type { Upstream, UpstreamAnswer, UpstreamRequest } from '../upstream/forward.ts';
 import { createRewriter, rewriteBody } from '../upstream/rewrite.ts';
 import { discard, insistOnJson, limit, parseAnswer, readWhole } from './answer-body.ts';
 import { JSON_CONTENT, passedHeaders, plainLength, rawContentType, versionIn } from './answer-headers.ts';
+import { isListing } from './entries.ts';
+import { judgeListing } from './listing.ts';
+import { shows } from './proof.ts';
 import type { RequestRecord } from './record.ts';
+import { redact } from './redact.ts';
+import { refuseDenied } from './refusal.ts';
 import { CALLER_GONE, FIXED_HEADERS, type Reply } from './reply.ts';
 import { reviewAnswer, type ReviewOptions } from './review.ts';
 import type { Permitted } from './stages.ts';
 
 export interface AnswerOptions extends ReviewOptions {
+  /** Links to further pages. */
+  readonly sealer: Sealer;
+  readonly clock: Clock;
   /** The tenant's FHIR server; the same object for the life of the process. */
   upstream(tenant: Tenant): Upstream;
 }
@@ -66,7 +77,12 @@ export async function answerRead(permitted: Permitted, record: RequestRecord, op
 
 /** A Binary, raw or as a resource, may be of any size and is for no reader's eyes here. All else is read in one way before it leaves (X17, X25). */
 function isBytes({ authenticated: { interaction }, verdict }: Permitted): boolean {
-  return 'type' in interaction && interaction.type === 'Binary' && verdict.reviews.length === 0;
+  return 'type' in interaction && interaction.type === 'Binary' && verdict.reviews.length === 0 && verdict.proofs.length === 0;
+}
+
+/** Whether what leaves may be something else than what came: then the custodian's tag is not its tag (attack case X24). */
+function mayChange({ interaction, reviews, filters, redacted, proofs }: PermitVerdict): boolean {
+  return reviews.length > 0 || filters.length > 0 || redacted.length > 0 || proofs.length > 0 || isListing(interaction);
 }
 
 /** Nobody is there to be answered; the record says so. */
@@ -83,13 +99,20 @@ function kept(answer: UpstreamAnswer): UpstreamAnswer {
 function upstreamRequest(permitted: Permitted, signal: AbortSignal): UpstreamRequest {
   const { authenticated, verdict } = permitted;
   const { received } = authenticated.addressed;
-  const { method, path, query, form } = printInteraction(verdict.interaction);
+  const { continuation } = authenticated;
+  const { method, path, query, form } =
+    continuation === undefined
+      ? printInteraction(verdict.interaction)
+      : { method: 'GET' as const, form: undefined, ...continuation.cursor };
   const headers: Record<string, string> = { accept: authenticated.answer === 'json' ? FHIR_JSON : '*/*' };
+  // What is proved on the answer must be so now: some servers keep what they have found (real-servers.md §0.5).
+  if (verdict.proofs.length > 0) headers['cache-control'] = 'no-cache';
+  for (const [name, value] of Object.entries(verdict.requestHeaders)) if (value !== null) headers[name] = value;
   const condition = received.headers.get('if-none-match');
   if (condition !== undefined) {
     const version = parseIfNoneMatch(condition);
     // An answer that a review may change has no tag by which it could be called unchanged.
-    if (verdict.reviews.length === 0) headers['if-none-match'] = version === '*' ? version : printETag(version);
+    if (!mayChange(verdict)) headers['if-none-match'] = version === '*' ? version : printETag(version);
   }
   if (form === undefined) return { method, path, query, headers, signal };
   headers['content-type'] = FORM;
@@ -124,11 +147,35 @@ async function answerReviewed(
   if (isOfNothing(permitted, body)) {
     throw new GatewayError('not_found', 'the FHIR server answered with an empty document', { reason: 'not_at_custodian' });
   }
-  const reviewed = nameEntries(await reviewAnswer(permitted, record, body, options), upstream.bases);
+  const { interaction, proofs, redacted } = permitted.verdict;
+  if (proofs.length > 0 && !isListing(interaction) && !shows(body, proofs, upstream.bases.upstream)) {
+    // Between the look-up and the answer it has become another's: the same denial as if it had been so before.
+    return refuseDenied(record, { code: 'stored_of_another_patient', text: 'the resource does not show its proof any more' });
+  }
+  const judged = isListing(interaction) ? listed(permitted, record, body, upstream, options) : body;
+  const shown = redact(judged, redacted, permitted.authenticated.addressed.tenant.fhir.version);
+  const reviewed = nameEntries(await reviewAnswer(permitted, record, shown, options), upstream.bases);
   // What no review changed leaves as it came: it was found to be readable in one way only.
   if (reviewed === body) return answerBytes(permitted, record, bytes, answer.headers, upstream);
   // The tag stays with the content that it was given for (attack case X24).
   return answerResource(permitted, record, reviewed, NO_HEADERS, upstream);
+}
+
+/** An answer that is not what was asked for is an alarm: the server does not do what the gate relies on. */
+function listed(
+  permitted: Permitted,
+  record: RequestRecord,
+  body: JsonObject,
+  upstream: Upstream,
+  options: AnswerOptions,
+): JsonObject {
+  try {
+    return judgeListing(permitted, body, upstream.bases, { sealer: options.sealer, nowMs: options.clock.now().getTime() });
+  } catch (error) {
+    const reason = error instanceof GatewayError ? error.options.reason : undefined;
+    if (reason === 'answer_unproved') options.metrics.alarms.inc({ tenant: record.tenant?.id ?? '', kind: reason });
+    throw error;
+  }
 }
 
 /** A read gives the resource that was asked for, or nothing (attack case X9). */
@@ -168,6 +215,10 @@ function answerBytes(
 ): Promise<Reply> {
   const headers = passedHeaders(record, theirs);
   headers['content-type'] = JSON_CONTENT;
+  for (const [name, value] of Object.entries(permitted.verdict.responseHeaders)) {
+    if (value === null) Reflect.deleteProperty(headers, name);
+    else headers[name] = value;
+  }
   const isHead = permitted.authenticated.addressed.received.method === 'HEAD';
   return whole(record, 200, headers, rewriteBody(bytes, upstream.bases), isHead);
 }

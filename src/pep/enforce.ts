@@ -1,17 +1,21 @@
 import type { AuditSink } from '../audit/sink.ts';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
-import { isWrite } from '../fhir/interaction.ts';
+import { isWrite, type Interaction } from '../fhir/interaction.ts';
+import { interactionPath } from '../fhir/print-interaction.ts';
 import { parseJsonObject } from '../fhir/json.ts';
 import { resolveAnswerFormat, resolveBodyFormat } from '../fhir/media.ts';
+import { CONTINUATION } from '../fhir/parameter-names.ts';
 import { parseInteraction } from '../fhir/parse-interaction.ts';
 import { parseQuery, type QueryPair } from '../fhir/target.ts';
 import type { DecisionPoint } from '../pdp/decide.ts';
+import type { Tenant } from '../tenant/tenant.ts';
 import { address, type AddressOptions } from './address.ts';
 import type { Admission } from './admission.ts';
 import { answerRead } from './answer.ts';
 import { readResource } from './body.ts';
 import { presentedBy, receiveInbound, type InboundOptions } from './inbound.ts';
+import { isBoundTo, openPage, type Continuation } from './page-links.ts';
 import { openRecord, type RequestRecord } from './record.ts';
 import { refuse, refuseDenied } from './refusal.ts';
 import type { Reply } from './reply.ts';
@@ -111,7 +115,9 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
   const caller = await options.authenticator.authenticate(tenant, presentedBy(received), isWrite(addressed.interaction));
   record.authenticated(caller);
   const form = await readForm(addressed, options.maxMessageBytes);
-  const interaction = form === undefined ? addressed.interaction : parseWithForm(addressed, form);
+  const asked = form === undefined ? addressed.interaction : parseWithForm(addressed, form);
+  const continuation = openContinuation(asked, tenant, options);
+  const interaction = continuation?.interaction ?? asked;
   record.asks(interaction);
   if (received.hasBody && form === undefined) resolveBodyFormat(headers.get('content-type'), interaction, tenant.fhir.version);
   const answer = resolveAnswerFormat({
@@ -122,7 +128,28 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
     ...(form === undefined ? {} : { form }),
   });
   const body = once(async () => readResource(parseJsonObject(await received.readBody(options.maxResourceBytes)), interaction));
-  return { stage: 'authenticated', addressed, interaction, caller, answer, body };
+  return {
+    stage: 'authenticated',
+    addressed,
+    interaction,
+    caller,
+    answer,
+    ...(continuation === undefined ? {} : { continuation }),
+    body,
+  };
+}
+
+/** @throws GatewayError `forbidden` for a link that is none of ours, or too old: for the caller as any denial */
+function openContinuation(asked: Interaction, tenant: Tenant, { sealer, clock }: GateOptions): Continuation | undefined {
+  const sealed = 'parameters' in asked ? asked.parameters.find(({ key }) => key === CONTINUATION)?.values[0] : undefined;
+  if (sealed === undefined) return undefined;
+  const opened = openPage(sealer, tenant, sealed, clock.now().getTime());
+  if (opened === undefined)
+    throw new GatewayError('forbidden', 'a link that cannot be opened', { reason: 'link_not_ours_or_too_old' });
+  // A link stands at the place of its search, whatever is in it.
+  if (interactionPath(opened.interaction) !== interactionPath(asked))
+    throw new GatewayError('forbidden', 'a link of another search', { reason: 'link_of_another_search' });
+  return opened;
 }
 
 function once<T>(read: () => Promise<T>): () => Promise<T> {
@@ -163,6 +190,11 @@ async function decide(
     onLookUp: (type, id) => record.lookUp(type, id),
   });
   if (verdict.selected !== undefined) record.selected(verdict.selected);
+  const { continuation } = authenticated;
+  if (verdict.effect === 'permit' && continuation !== undefined && !isBoundTo(continuation, verdict)) {
+    const reason = { code: 'link_of_another', text: 'the link was made for another caller, purpose or policy' };
+    return { stage: 'denied', authenticated, verdict: { effect: 'deny', selected: verdict.selected, reason } };
+  }
   if (verdict.effect === 'deny') return { stage: 'denied', authenticated, verdict };
   record.permitted(verdict);
   return { stage: 'permitted', authenticated, verdict };

@@ -133,7 +133,7 @@ function describe(error: unknown): Refusal {
     reason: options.reason ?? code,
     // What is wrong with a token or proof: fixed texts of `token/`, in which nothing of either stands.
     ...(code === 'token_invalid' ? { why: error.message } : {}),
-    outcome: error.status >= 500 ? 'failed' : 'refused',
+    outcome: error.status >= 500 ? 'failed' : code === 'forbidden' ? 'denied' : 'refused',
     headers,
     ...(options.challenge === undefined ? {} : { challenge: options.challenge }),
     close: options.close === true,

@@ -2,6 +2,7 @@ import type { Interaction } from '../fhir/interaction.ts';
 import type { JsonObject } from '../fhir/json.ts';
 import type { AnswerFormat } from '../fhir/media.ts';
 import type { QueryPair } from '../fhir/target.ts';
+import type { Continuation } from './page-links.ts';
 import type { DenyVerdict, PermitVerdict } from '../pdp/decide.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { AuthenticatedCaller } from '../token/authenticate.ts';
@@ -71,6 +72,8 @@ export interface Authenticated {
   readonly interaction: Interaction;
   readonly caller: AuthenticatedCaller;
   readonly answer: AnswerFormat;
+  /** A further page: `interaction` is the search that was asked at first. */
+  readonly continuation?: Continuation;
   /**
    * What is to be written, read once, parsed once and found to be the resource of the path.
    * @throws GatewayError `body_too_large` (413), `invalid_body` (400)

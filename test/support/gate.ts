@@ -17,6 +17,7 @@ import { createNode } from '../../src/nuts/node.ts';
 import { createDecisionPoint } from '../../src/pdp/decide.ts';
 import { createAdmission } from '../../src/pep/admission.ts';
 import { createGate } from '../../src/pep/enforce.ts';
+import { createSealer } from '../../src/sealing.ts';
 import { Secret } from '../../src/secret.ts';
 import { createProofIds } from '../../src/store/proof-ids.ts';
 import { getRecord } from '../../src/store/records.ts';
@@ -100,7 +101,12 @@ export const authorizationServerOf = (tenant: string): string => `https://node.e
 const TASK = { resourceType: 'Task', id: 'mine', status: 'requested', meta: { versionId: '3' } };
 
 export async function startGate(
-  limits: { readonly concurrentRequests?: number; readonly generations?: Tenant['node']['generations'] } = {},
+  limits: {
+    readonly concurrentRequests?: number;
+    readonly generations?: Tenant['node']['generations'];
+    /** Served in R4 by both tenants, instead of `notes`. */
+    readonly useCase?: UseCase;
+  } = {},
 ): Promise<TestGate> {
   const clock = createClock();
   const logger = createLogger('silent');
@@ -182,7 +188,14 @@ export async function startGate(
   );
 
   const tenants = ['a', 'b'].map((id) =>
-    tenantOf(id, urlOf(nodeServer), urlOf(fhirServer), limits.concurrentRequests ?? 64, limits.generations ?? ['v1']),
+    tenantOf(
+      id,
+      urlOf(nodeServer),
+      urlOf(fhirServer),
+      limits.concurrentRequests ?? 64,
+      limits.generations ?? ['v1'],
+      limits.useCase,
+    ),
   );
   const directory = createTenantDirectory(tenants);
   const journalFolder = await mkdtemp(join(tmpdir(), 'sluis-gate-'));
@@ -200,7 +213,7 @@ export async function startGate(
     },
   };
   const policy: TestGate['policy'] = { decide: undefined };
-  const registry = createRegistry([notes(policy)]);
+  const registry = createRegistry([limits.useCase ?? notes(policy)]);
   const ledger = createGrantLedger({ database: store.database });
   const nodes = new Map(tenants.map((tenant) => [tenant.id, createNode({ tenant, clock, logger })]));
   const upstreams = new Map(tenants.map((tenant) => [tenant.id, createUpstream(tenant, { clock })]));
@@ -255,6 +268,7 @@ export async function startGate(
       },
     }),
     upstream: (tenant) => upstreams.get(tenant.id)!,
+    sealer: createSealer([]),
     audit,
     admission: createAdmission(),
     clock,
@@ -376,6 +390,7 @@ function tenantOf(
   fhir: string,
   concurrentRequests: number,
   generations: Tenant['node']['generations'],
+  useCase: UseCase | undefined,
 ): Tenant {
   return {
     id,
@@ -388,7 +403,7 @@ function tenantOf(
     node: { url: node, generations, introspectionTimeoutMs: 1_000, introspectionCacheMs: 5_000 },
     fhir: {
       url: `${fhir}/fhir`,
-      version: 'STU3',
+      version: useCase === undefined ? 'STU3' : 'R4',
       login: { kind: 'basic', username: 'sluis', password: new Secret('upstream-password') },
       tls: {},
       timeoutMs: 2_000,
@@ -397,7 +412,7 @@ function tenantOf(
     },
     outbound: {},
     grants: 'ledger',
-    useCases: new Map([['notes', {}]]),
+    useCases: new Map([[useCase?.id ?? 'notes', {}]]),
     limits: { concurrentRequests, maxAnswerBytes: 10_000_000, bundleEntries: 20 },
   };
 }

@@ -1,0 +1,66 @@
+import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../fhir/json.ts';
+import type { FhirVersion } from '../fhir/version.ts';
+
+/** The label of a resource that is not whole (R4 and STU3: value set `meta.tag`, "Elements"). */
+const SUBSETTED: Readonly<Record<FhirVersion, string>> = {
+  STU3: 'http://hl7.org/fhir/v3/ObservationValue',
+  R4: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue',
+};
+
+/**
+ * Takes elements out of every resource of an answer, in entries, nested and contained ones too. What lost one is marked SUBSETTED, and loses its narrative:
+ * that may say the same again.
+ * @param elements from the type: `Patient.name`, `Observation.component.valueString`
+ * @returns the same object when nothing had to go
+ */
+export function redact(answer: JsonObject, elements: readonly string[], version: FhirVersion): JsonObject {
+  if (elements.length === 0) return answer;
+  const paths = elements.map((element) => element.split('.'));
+  return asObject(redactValue(answer, paths, version), answer);
+}
+
+function redactValue(value: JsonValue, paths: readonly (readonly string[])[], version: FhirVersion): JsonValue {
+  if (isJsonArray(value)) return mapped(value, (each) => redactValue(each, paths, version));
+  if (!isJsonObject(value)) return value;
+  let result: JsonObject = value;
+  const type = value['resourceType'];
+  if (typeof type === 'string') {
+    for (const [first, ...rest] of paths) if (first === type) result = asObject(without(result, rest), result);
+    if (result !== value) result = marked(result, version);
+  }
+  const entries = Object.entries(result).map(([name, member]) => [name, redactValue(member, paths, version)] as const);
+  return entries.every(([name, member]) => member === result[name]) ? result : Object.fromEntries(entries);
+}
+
+/** What is left without the element, and without its twin that holds extensions. */
+function without(value: JsonValue, path: readonly string[]): JsonValue {
+  if (isJsonArray(value)) return mapped(value, (each) => without(each, path));
+  if (!isJsonObject(value)) return value;
+  const [name, ...rest] = path;
+  if (name === undefined) return value;
+  if (rest.length > 0) {
+    const member = value[name];
+    if (member === undefined) return value;
+    const left = without(member, rest);
+    return left === member ? value : { ...value, [name]: left };
+  }
+  if (!Object.hasOwn(value, name) && !Object.hasOwn(value, `_${name}`)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([key]) => key !== name && key !== `_${name}`));
+}
+
+function marked(resource: JsonObject, version: FhirVersion): JsonObject {
+  const { text: _text, ...rest } = resource;
+  const meta = isJsonObject(rest['meta']) ? rest['meta'] : {};
+  const tags = isJsonArray(meta['tag']) ? meta['tag'] : [];
+  const isMarked = tags.some((tag) => isJsonObject(tag) && tag['code'] === 'SUBSETTED');
+  return isMarked ? rest : { ...rest, meta: { ...meta, tag: [...tags, { system: SUBSETTED[version], code: 'SUBSETTED' }] } };
+}
+
+function mapped(list: readonly JsonValue[], change: (each: JsonValue) => JsonValue): readonly JsonValue[] {
+  const result = list.map(change);
+  return result.some((each, index) => each !== list[index]) ? result : list;
+}
+
+function asObject(value: JsonValue, otherwise: JsonObject): JsonObject {
+  return isJsonObject(value) ? value : otherwise;
+}
