@@ -31,6 +31,8 @@ export interface Bench extends AttackWorld {
   tell(token: string, said: Readonly<Record<string, unknown>>): void;
   /** How often the nodes were asked about a token. */
   introspections(): number;
+  /** The audit cannot be written any more. */
+  breakAudit(): Promise<void>;
   /** Everything that was logged. */
   logged(): string;
 }
@@ -38,6 +40,10 @@ export interface Bench extends AttackWorld {
 export interface BenchOptions {
   /** Parts of every tenant in `sluis.yaml`. */
   readonly tenant?: Readonly<Record<string, unknown>>;
+  /** Parts of every tenant's `fhir`. */
+  readonly fhir?: Readonly<Record<string, unknown>>;
+  /** Both by default. */
+  readonly tenants?: readonly string[];
   /** Other parts of `sluis.yaml`. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** FHIR servers that run elsewhere, instead of the bench's own. */
@@ -46,7 +52,8 @@ export interface BenchOptions {
   readonly keepLog?: boolean;
 }
 
-const CHART = join(import.meta.dirname, '../chart');
+/** `lab` is what `chart` is not: it does what a scenario says. */
+const FOLDERS = ['../chart', '../lab'].map((name) => join(import.meta.dirname, name));
 const PUBLIC_URL = 'https://gate.example';
 const TENANTS = ['a', 'b'] as const;
 /** Longer than all cases together move the clock. */
@@ -77,6 +84,7 @@ export async function startBench(options: BenchOptions = {}): Promise<Bench> {
   const told = { upstream: undefined as UpstreamAnswer | undefined, node: undefined as NodeAnswer | undefined };
   const tokens = new Map<string, Readonly<Record<string, unknown>>>();
   let asked = 0;
+  let isAuditBroken = false;
   let log = '';
 
   const node = await listen(async (request, response) => {
@@ -112,7 +120,8 @@ export async function startBench(options: BenchOptions = {}): Promise<Bench> {
       handle: async (request: IncomingMessage, response: ServerResponse, next: () => void | Promise<void>) => {
         const scripted = told.upstream;
         const line = `${request.method ?? ''} ${below(request.url ?? '')}`;
-        if (scripted === undefined || (scripted.for !== undefined && scripted.for !== line)) await next();
+        const isMeant = (scripted?.for ?? line) === line && (scripted?.tenant ?? id) === id;
+        if (scripted === undefined || !isMeant) await next();
         else await answerAsTold(scripted, request, response);
       },
     };
@@ -124,10 +133,10 @@ export async function startBench(options: BenchOptions = {}): Promise<Bench> {
     public: { host: '127.0.0.1', port: 0, url: PUBLIC_URL },
     dataDirectory: './data',
     audit: { segmentBytes: 16_777_216, minimumFreeBytes: 0 },
-    useCaseFolders: [CHART],
+    useCaseFolders: FOLDERS,
     ...options.config,
     tenants: Object.fromEntries(
-      TENANTS.map((id) => [
+      (options.tenants ?? TENANTS).map((id) => [
         id,
         {
           name: id,
@@ -135,8 +144,8 @@ export async function startBench(options: BenchOptions = {}): Promise<Bench> {
           subject: id,
           authorizationServerUrl: issuerOf(id),
           node: { url: `http://127.0.0.1:${portOf(node)}`, generations: ['v1', 'v2'], introspectionTimeoutMs: 1_000 },
-          fhir: { url: options.fhirUrl?.(id) ?? fhir.get(id)?.url, version: 'R4', timeoutMs: 2_000 },
-          useCases: { chart: {} },
+          fhir: { url: options.fhirUrl?.(id) ?? fhir.get(id)?.url, version: 'R4', timeoutMs: 2_000, ...options.fhir },
+          useCases: { chart: {}, lab: {} },
           ...options.tenant,
         },
       ]),
@@ -238,10 +247,17 @@ export async function startBench(options: BenchOptions = {}): Promise<Bench> {
     },
     tell: (token, said) => void tokens.set(token, said),
     introspections: () => asked,
+    breakAudit: async () => {
+      isAuditBroken = true;
+      await gateway.journal.close();
+    },
     logged: () => log,
     close: async () => {
       await listener.drain(100);
-      await gateway.close();
+      // Its last record cannot be written then.
+      await gateway.close().catch((error: unknown) => {
+        if (!isAuditBroken) throw error;
+      });
       for (const server of fhir.values()) await server.close();
       await shut(node);
       await rm(folder, { recursive: true, force: true });

@@ -51,6 +51,8 @@ const upstreamAnswer = z.strictObject({
   delayMs: z.int().exactOptional(),
   /** Only for this request line (method and target below the base), all others are served. */
   for: z.string().exactOptional(),
+  /** Only of this tenant's server. */
+  tenant: z.string().exactOptional(),
 });
 export type UpstreamAnswer = z.infer<typeof upstreamAnswer>;
 

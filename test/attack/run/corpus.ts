@@ -1,10 +1,10 @@
 import { SCENARIOS, WAITING } from '../scenarios/index.ts';
 import type { AttackArguments } from './arguments.ts';
-import { startBench, type Bench } from './bench.ts';
+import { startBench, type Bench, type BenchOptions } from './bench.ts';
 import { loadCases, rowOf, type AttackCase } from './case.ts';
 import { createReport } from './report.ts';
 import { isScripted, runCase } from './run-case.ts';
-import type { Stage } from './scenario.ts';
+import type { Scenario } from './scenario.ts';
 import { startSandboxWorld, type SandboxWorld } from './sandbox-world.ts';
 
 const SCENARIO_LIMIT_MS = 60_000;
@@ -19,6 +19,23 @@ export async function runCorpus(args: AttackArguments): Promise<boolean> {
   let sandbox: Promise<SandboxWorld> | undefined;
   const getSandbox = (): Promise<SandboxWorld> => (sandbox ??= startSandboxWorld());
   const bench = await startBench();
+  const play = async (scenario: Scenario): Promise<readonly string[]> => {
+    const own: Bench[] = [];
+    const ownBench = async (options?: BenchOptions): Promise<Bench> => {
+      const made = await startBench(options);
+      own.push(made);
+      return made;
+    };
+    try {
+      return await problemsOf(async () => {
+        await within(scenario.run({ bench, ownBench, sandbox: getSandbox }));
+        return [];
+      });
+    } finally {
+      for (const each of own) await each.close();
+    }
+  };
+  const aside = new Map(scenarios.filter((each) => each.aside === true).map((each) => [each, play(each)] as const));
   try {
     for (const [name, each] of groups(cases)) {
       report.begin(name);
@@ -30,22 +47,8 @@ export async function runCorpus(args: AttackArguments): Promise<boolean> {
     }
     report.begin('scenarios');
     for (const scenario of scenarios) {
-      const own: Bench[] = [];
-      const stage: Stage = {
-        bench,
-        ownBench: async (options) => {
-          const made = await startBench(options);
-          own.push(made);
-          return made;
-        },
-        sandbox: getSandbox,
-      };
-      const problems = await problemsOf(async () => {
-        await within(scenario.run(stage));
-        return [];
-      });
-      for (const each of own) await each.close();
-      report.result(scenario.id, scenario.title, problems);
+      const problems = scenario.aside === true ? await aside.get(scenario) : await play(scenario);
+      report.result(scenario.id, scenario.title, problems ?? []);
     }
     report.end();
     for (const { id, why } of WAITING) if (wanted(id, 'waiting')) report.waiting(id, why);

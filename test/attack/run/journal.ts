@@ -8,6 +8,8 @@ export type StoredOutcome = StoredRecord;
 export interface JournalReader {
   /** Everything under a correlation id so far. */
   of(correlationId: string): Promise<readonly StoredRecord[]>;
+  /** All of it so far. */
+  all(): Promise<readonly StoredRecord[]>;
   /** What was added since the last call, oldest first. */
   fresh(): Promise<readonly StoredRecord[]>;
 }
@@ -38,6 +40,10 @@ export function createJournalReader(directory: string, keep = true): JournalRead
 
   return {
     fresh,
+    all: async () => {
+      await fresh();
+      return [...byId.values()].flat();
+    },
     of: async (correlationId) => {
       await fresh();
       return byId.get(correlationId) ?? [];

@@ -15,6 +15,8 @@ export interface Stage {
 export interface Scenario {
   readonly id: string;
   readonly title: string;
+  /** Takes long and needs nothing of the others: it runs beside them, on a bench of its own. */
+  readonly aside?: true;
   run(stage: Stage): Promise<void>;
 }
 

@@ -1,5 +1,16 @@
 import type { Scenario, Waiting } from '../run/scenario.ts';
+import { auditScenarios } from './audit.ts';
+import { resourceScenarios } from './resources.ts';
+import { tenancyScenarios } from './tenancy.ts';
+import { timingScenarios } from './timing.ts';
+import { tokenScenarios } from './tokens.ts';
 
 /** Everything that no single request shows. */
-export const SCENARIOS: readonly Scenario[] = [];
+export const SCENARIOS: readonly Scenario[] = [
+  ...tokenScenarios,
+  ...tenancyScenarios,
+  ...resourceScenarios,
+  ...auditScenarios,
+  ...timingScenarios,
+];
 export const WAITING: readonly Waiting[] = [];
