@@ -35,6 +35,11 @@ const PEERS: readonly Peer[] = [
     needs: [['FHIR_STU3_URL']],
     program: 'test/interop/fhir/real-server.ts',
   },
+  {
+    name: 'the gateway before a FHIR server, R4',
+    needs: [['FHIR_R4_URL']],
+    program: 'test/interop/fhir/real-r4-server.ts',
+  },
 ];
 
 let failed = 0;

@@ -94,13 +94,13 @@ export function createGate({ description }: Sandbox, server: ServerClient): Gate
 
 /** Header names that the gate and its HTTP library may answer with. */
 const HEADERS: ReadonlySet<string> = new Set(
-  `cache-control connection content-disposition content-length content-type date etag keep-alive last-modified transfer-encoding vary
+  `cache-control connection content-disposition content-location content-length content-type date etag keep-alive last-modified transfer-encoding vary
   x-content-type-options x-request-id www-authenticate x-user-session location idempotency-replayed content-security-policy
   referrer-policy x-frame-options retry-after allow`.split(/\s+/),
 );
 
 /** Of the server nothing leaves: not where it is, not what it is, not what it says about its errors. */
-function insistOnNoTrace({ headers, text }: Exchange, server: ServerClient, call: string): void {
+export function insistOnNoTrace({ headers, text }: Exchange, server: ServerClient, call: string): void {
   const { host } = new URL(server.base);
   const said = [...headers].map(([name, value]) => `${name}: ${value}`).join('\n');
   for (const trace of [
