@@ -20,6 +20,12 @@ import { createReport } from './report.ts';
 import { createServerClient, exchange, loadResources, type ServerClient } from './server.ts';
 import { same } from './store-checks.ts';
 
+/** Cases that a permitted request answers otherwise before some servers: they refuse what is legal FHIR, and the gate says 502. */
+const SERVERS_DIFFER: ReadonlyMap<string, string> = new Map([
+  ['C20.a', 'a decimal beyond the range of a double'],
+  ['Q45.a', 'two lower bounds of one date'],
+]);
+
 const { FHIR_R4_URL } = process.env;
 const report = createReport((line) => console.log(line));
 if (FHIR_R4_URL === undefined) console.log('skip  all: set FHIR_R4_URL');
@@ -79,12 +85,6 @@ async function forget(server: ServerClient): Promise<void> {
   const left = await created();
   insist(left.length === 0, `${left.join(', ')} cannot be deleted`);
 }
-
-/** Cases that a permitted request answers otherwise before some servers: they refuse what is legal FHIR, and the gate says 502. */
-const SERVERS_DIFFER: ReadonlyMap<string, string> = new Map([
-  ['C20.a', 'a decimal beyond the range of a double'],
-  ['Q45.a', 'two lower bounds of one date'],
-]);
 
 /** The part of the suite that needs no inside view, in a process of its own; the simulated nodes live in this one, and must go on. */
 async function attack(gate: ChartGate): Promise<string> {
