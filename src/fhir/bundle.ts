@@ -53,7 +53,34 @@ export function parseBundle(bundle: JsonObject, options: BundleOptions): Request
   const entries = entry.map((item, index) => parseEntry(item, `Bundle.entry[${String(index)}]`, options));
   const names = entries.flatMap(({ fullUrl }) => fullUrl ?? []);
   if (new Set(names).size !== names.length) throw fault('Bundle.entry', 'repeats a fullUrl');
-  return { bundleType, entries };
+  return { bundleType, entries: resolveReferences(entries, options.base) };
+}
+
+/**
+ * References between entries, and our own absolute URLs, as the relative references that they are: so that each entry can be judged as if it came alone.
+ * One to what an entry creates stays: it has no id yet.
+ */
+function resolveReferences(entries: readonly BundleEntry[], base: string): readonly BundleEntry[] {
+  const known = new Map<string, string>();
+  for (const { fullUrl, interaction } of entries) {
+    if (fullUrl !== undefined && interactionId(interaction) !== undefined)
+      known.set(fullUrl, interactionPath(interaction).slice(1));
+  }
+  const resolve = (text: string): string => known.get(text) ?? (text.startsWith(`${base}/`) ? text.slice(base.length + 1) : text);
+  return entries.map((entry) =>
+    entry.resource === undefined ? entry : { ...entry, resource: withReferences(entry.resource, resolve) as JsonObject },
+  );
+}
+
+function withReferences(value: JsonValue, resolve: (text: string) => string): JsonValue {
+  if (isJsonArray(value)) return value.map((each) => withReferences(each, resolve));
+  if (!isJsonObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [
+      name,
+      name === 'reference' && typeof member === 'string' ? resolve(member) : withReferences(member, resolve),
+    ]),
+  );
 }
 
 function parseEntry(item: JsonValue, field: string, options: BundleOptions): BundleEntry {
@@ -95,6 +122,9 @@ function parseRequest(request: JsonObject, field: string, version: FhirVersion):
     });
   });
   if ('via' in interaction && interaction.via === 'form') throw fault(`${field}.url`, 'is a search that needs a form');
+  if (interaction.kind === 'bundle') throw fault(`${field}.url`, 'is a Bundle in a Bundle');
+  if (interaction.kind === 'patch' || interaction.kind === 'conditional-patch')
+    throw fault(`${field}.method`, 'PATCH is not taken inside a Bundle: send it alone');
   return interaction;
 }
 

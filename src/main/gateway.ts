@@ -148,6 +148,7 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
     metrics,
     maxMessageBytes: MAX_MESSAGE_BYTES,
     maxResourceBytes: config.limits.resourceBytes,
+    maxBundleBytes: config.limits.bundleBytes,
     maxReviewBytes: MAX_REVIEW_BYTES,
     reviewDeadlineMs: JUDGE_DEADLINE_MS,
     judgeDeadlineMs: JUDGE_DEADLINE_MS,

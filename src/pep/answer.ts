@@ -7,19 +7,16 @@ import { printInteraction } from '../fhir/print-interaction.ts';
 import type { PermitVerdict } from '../pdp/decide.ts';
 import type { Sealer } from '../sealing.ts';
 import type { Tenant } from '../tenant/tenant.ts';
-import { nameEntries } from '../upstream/bundle.ts';
 import type { Upstream, UpstreamAnswer, UpstreamRequest } from '../upstream/forward.ts';
 import { createRewriter, rewriteBody } from '../upstream/rewrite.ts';
 import { discard, insistOnJson, limit, parseAnswer, readWhole } from './answer-body.ts';
+import { judgeRead } from './answer-judgement.ts';
 import { JSON_CONTENT, passedHeaders, plainLength, rawContentType, versionIn } from './answer-headers.ts';
 import { isListing } from './entries.ts';
-import { judgeListing } from './listing.ts';
-import { shows } from './proof.ts';
 import type { RequestRecord } from './record.ts';
-import { redact } from './redact.ts';
 import { refuseDenied } from './refusal.ts';
 import { CALLER_GONE, FIXED_HEADERS, type Reply } from './reply.ts';
-import { reviewAnswer, type ReviewOptions } from './review.ts';
+import type { ReviewOptions } from './review.ts';
 import type { Permitted } from './stages.ts';
 
 export interface AnswerOptions extends ReviewOptions {
@@ -139,58 +136,14 @@ async function answerReviewed(
   insistOnJson(answer);
   const bytes = await readWhole(answer.body, options.maxReviewBytes);
   const body = parseAnswer(bytes);
-  if (isOfAnother(permitted, body)) {
-    throw new GatewayError('upstream_failed', 'the FHIR server answered with another resource', {
-      reason: 'upstream_other_resource',
-    });
-  }
-  if (isOfNothing(permitted, body)) {
-    throw new GatewayError('not_found', 'the FHIR server answered with an empty document', { reason: 'not_at_custodian' });
-  }
-  const { interaction, proofs, redacted } = permitted.verdict;
-  if (proofs.length > 0 && !isListing(interaction) && !shows(body, proofs, upstream.bases.upstream)) {
-    // Between the look-up and the answer it has become another's: the same denial as if it had been so before.
+  const reviewed = await judgeRead(permitted, record, body, upstream, options);
+  if (reviewed === 'not-shown') {
     return refuseDenied(record, { code: 'stored_of_another_patient', text: 'the resource does not show its proof any more' });
   }
-  const judged = isListing(interaction) ? listed(permitted, record, body, upstream, options) : body;
-  const shown = redact(judged, redacted, permitted.authenticated.addressed.tenant.fhir.version);
-  const reviewed = nameEntries(await reviewAnswer(permitted, record, shown, options), upstream.bases);
   // What no review changed leaves as it came: it was found to be readable in one way only.
   if (reviewed === body) return answerBytes(permitted, record, bytes, answer.headers, upstream);
   // The tag stays with the content that it was given for (attack case X24).
   return answerResource(permitted, record, reviewed, NO_HEADERS, upstream);
-}
-
-/** An answer that is not what was asked for is an alarm: the server does not do what the gate relies on. */
-function listed(
-  permitted: Permitted,
-  record: RequestRecord,
-  body: JsonObject,
-  upstream: Upstream,
-  options: AnswerOptions,
-): JsonObject {
-  try {
-    return judgeListing(permitted, body, upstream.bases, { sealer: options.sealer, nowMs: options.clock.now().getTime() });
-  } catch (error) {
-    const reason = error instanceof GatewayError ? error.options.reason : undefined;
-    if (reason === 'answer_unproved') options.metrics.alarms.inc({ tenant: record.tenant?.id ?? '', kind: reason });
-    throw error;
-  }
-}
-
-/** A read gives the resource that was asked for, or nothing (attack case X9). */
-function isOfAnother({ authenticated: { interaction } }: Permitted, body: JsonObject): boolean {
-  if (interaction.kind !== 'read' && interaction.kind !== 'vread') return false;
-  return body['resourceType'] !== interaction.type || body['id'] !== interaction.id;
-}
-
-/** Some servers answer `$document` of what does not exist with 200 and a document without entries (real-servers.md §0.4). */
-function isOfNothing({ authenticated: { interaction } }: Permitted, body: JsonObject): boolean {
-  if (interaction.kind !== 'operation-instance' || interaction.operation !== '$document') return false;
-  const { resourceType, type, entry } = body;
-  return (
-    resourceType === 'Bundle' && type === 'document' && (entry === undefined || (Array.isArray(entry) && entry.length === 0))
-  );
 }
 
 const NO_HEADERS: ReadonlyMap<string, string> = new Map();

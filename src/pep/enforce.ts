@@ -14,6 +14,7 @@ import { address, type AddressOptions } from './address.ts';
 import type { Admission } from './admission.ts';
 import { answerRead } from './answer.ts';
 import { readResource } from './body.ts';
+import { answerBundle } from './bundle.ts';
 import { presentedBy, receiveInbound, type InboundOptions } from './inbound.ts';
 import { isBoundTo, openPage, type Continuation } from './page-links.ts';
 import { openRecord, type RequestRecord } from './record.ts';
@@ -32,6 +33,7 @@ export interface Gate {
 }
 
 export interface GateOptions extends AddressOptions, InboundOptions, WriteOptions {
+  readonly maxBundleBytes: number;
   readonly audit: AuditSink;
   readonly clock: Clock;
   readonly admission: Admission;
@@ -50,10 +52,7 @@ export function createGate(options: GateOptions): Gate {
       const reply =
         addressed.stage === 'addressed-inbound'
           ? await receiveInbound(addressed, record, options)
-          : await carryOut(
-              await decide(await authenticate(addressed, record, options), record, options.decisions, options.clock),
-              record,
-            );
+          : await carryOut(await judge(await authenticate(addressed, record, options), record), record);
       return leaving(reply, leave);
     } catch (error) {
       leave?.();
@@ -73,9 +72,22 @@ export function createGate(options: GateOptions): Gate {
     }
   }
 
+  function judge(authenticated: Authenticated, record: RequestRecord): Promise<Decided> {
+    return decide(authenticated, record, options.decisions, options.clock);
+  }
+
+  async function alone(authenticated: Authenticated, record: RequestRecord): Promise<Reply> {
+    try {
+      return await carryOut(await judge(authenticated, record), record);
+    } catch (error) {
+      return refuse(record, logged(error, record));
+    }
+  }
+
   function forward(permitted: Permitted, record: RequestRecord): Promise<Reply> {
     const { guard, interaction } = permitted.verdict;
     if (guard?.kind === 'code') return answerWrite(permitted, guard.write, record, options);
+    if (interaction.kind === 'bundle') return answerBundle(permitted, record, { ...options, judge, alone });
     if (guard?.kind === 'changes' && interaction.kind === 'update')
       return answerUpdate(permitted, guard.changes, record, options);
     if (interaction.kind === 'create') return answerCreate(permitted, record, options);

@@ -46,9 +46,12 @@ export interface RequestRecord {
   outcome(ending: Ending): Promise<void>;
 }
 
-/** Opens the record of a request. */
-export function openRecord(received: Seen, sink: AuditSink, clock: Clock, metrics: Metrics): RequestRecord {
-  return new OpenRecord(received, sink, clock, metrics);
+/**
+ * Opens the record of a request.
+ * @param part of a request that is several, such as `entry-3` of a batch: a record of its own under the same correlation id
+ */
+export function openRecord(received: Seen, sink: AuditSink, clock: Clock, metrics: Metrics, part?: string): RequestRecord {
+  return new OpenRecord(received, sink, clock, metrics, part);
 }
 
 class OpenRecord implements RequestRecord {
@@ -56,6 +59,7 @@ class OpenRecord implements RequestRecord {
   readonly #sink: AuditSink;
   readonly #clock: Clock;
   readonly #metrics: Metrics;
+  readonly #part: string | undefined;
   tenant: Tenant | undefined;
   interaction: string | undefined;
   #path: string | undefined;
@@ -66,7 +70,8 @@ class OpenRecord implements RequestRecord {
   #intended = false;
   #lookUps = 0;
 
-  constructor(received: Seen, sink: AuditSink, clock: Clock, metrics: Metrics) {
+  constructor(received: Seen, sink: AuditSink, clock: Clock, metrics: Metrics, part: string | undefined) {
+    this.#part = part;
     this.received = received;
     this.#sink = sink;
     this.#clock = clock;
@@ -125,7 +130,7 @@ class OpenRecord implements RequestRecord {
       ...this.#facts(this.#clock.now()),
       event: 'look-up',
       outcome: 'permitted',
-      part: `look-up-${String(this.#lookUps)}`,
+      part: `${this.#part === undefined ? '' : `${this.#part}-`}look-up-${String(this.#lookUps)}`,
       attributes: { read: `${type}/${id}` },
     });
   }
@@ -141,7 +146,13 @@ class OpenRecord implements RequestRecord {
 
   #names(at: Date): AuditFacts {
     const { tenant, received } = this;
-    return { correlationId: received.correlationId, at, ...(tenant === undefined ? {} : { tenant: tenant.id }) };
+    const part = this.#part;
+    return {
+      correlationId: received.correlationId,
+      ...(part === undefined ? {} : { part }),
+      at,
+      ...(tenant === undefined ? {} : { tenant: tenant.id }),
+    };
   }
 
   #facts(at: Date): AuditFacts {
@@ -155,6 +166,7 @@ class OpenRecord implements RequestRecord {
       at,
       remoteAddress: this.received.remoteAddress,
     };
+    if (this.#part !== undefined) facts.part = this.#part;
     if (this.tenant !== undefined) facts.tenant = this.tenant.id;
     if (this.interaction !== undefined) facts.interaction = this.interaction;
     if (this.#path !== undefined) facts.path = this.#path;

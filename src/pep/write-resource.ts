@@ -1,4 +1,5 @@
-import { GatewayError } from '../errors.ts';
+import { GatewayError, type ErrorCode } from '../errors.ts';
+import type { BundleEntry } from '../fhir/bundle.ts';
 import { parseIfMatch, printETag } from '../fhir/etag.ts';
 import { printJson, type JsonObject } from '../fhir/json.ts';
 import { FHIR_JSON } from '../fhir/media.ts';
@@ -22,9 +23,54 @@ import type { Permitted } from './stages.ts';
 
 const ATTEMPTS = 2;
 
+/** A write that may go up, or why it may not. */
+export type Prepared =
+  | { readonly outcome: 'ready'; readonly sent: BundleEntry }
+  | { readonly outcome: 'denied'; readonly reason: string }
+  | { readonly outcome: 'rejected'; readonly code: ErrorCode; readonly reason: string; readonly expression?: readonly string[] };
+
 /**
- * Carries out an update under the changes that its rule allows. A stored resource that is not there, or is about another patient, is a denial as any
- * other, before a version is compared (attack cases C6, C16, H38).
+ * Holds an update against what is stored, under the changes that its rule allows. A stored resource that is not there, or is about another patient, is
+ * a denial as any other, before a version is compared (attack cases C6, C16, H38).
+ * @param ifVersion of the caller's `If-Match`
+ */
+export async function prepareUpdate(
+  permitted: Permitted,
+  changes: ChangeGuard,
+  ifVersion: string | undefined,
+  record: RequestRecord,
+  options: AnswerOptions,
+  named: Pick<BundleEntry, 'fullUrl'> = {},
+): Promise<Prepared> {
+  const { interaction, rule } = permitted.verdict;
+  const { tenant } = permitted.authenticated.addressed;
+  const proposed = await permitted.authenticated.body();
+  const stored = await lookUp(permitted, record, options);
+  if (stored === undefined) return { outcome: 'denied', reason: 'stored_not_there' };
+  const denial = storedFault(permitted, stored.resource);
+  if (denial !== undefined) return { outcome: 'denied', reason: denial };
+  if (ifVersion === undefined && rule.ifMatch === 'required')
+    return { outcome: 'rejected', code: 'precondition_required', reason: 'if_match_missing' };
+  // 409 in STU3, 412 in R4 (design §12), whatever the FHIR server would say.
+  if (ifVersion !== undefined && ifVersion !== stored.version)
+    return { outcome: 'rejected', code: staleCode(tenant), reason: 'stale_version' };
+  const fault = judgeChanges(changes, stored.resource, proposed);
+  if (fault !== undefined) return { outcome: 'rejected', code: 'unprocessable', ...fault };
+  return { outcome: 'ready', sent: { ...named, interaction, resource: withServersMeta(proposed), ifMatch: stored.version } };
+}
+
+/** Checks what is to be created: the labels of a new resource are not the caller's to set. */
+export async function prepareCreate(permitted: Permitted, named: Pick<BundleEntry, 'fullUrl'> = {}): Promise<Prepared> {
+  const { interaction, request } = permitted.verdict;
+  const proposed = await permitted.authenticated.body();
+  const labels = labelsOf(proposed);
+  if (labels.length === 0) return { outcome: 'ready', sent: { ...named, interaction, resource: withServersMeta(proposed) } };
+  const expression = labels.map((name) => `${request.resource.type ?? ''}.meta.${name}`);
+  return { outcome: 'rejected', code: 'unprocessable', reason: 'label_not_changeable', expression };
+}
+
+/**
+ * Carries out an update.
  * @throws GatewayError for refusals and failures
  */
 export async function answerUpdate(
@@ -34,27 +80,16 @@ export async function answerUpdate(
   options: AnswerOptions,
 ): Promise<Reply> {
   const { received, tenant } = permitted.authenticated.addressed;
-  const { rule } = permitted.verdict;
-  const proposed = await permitted.authenticated.body();
   const condition = received.headers.get('if-match');
   const ifVersion = condition === undefined ? undefined : parseIfMatch(condition);
+  await permitted.authenticated.body();
   await record.intent();
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    const stored = await lookUp(permitted, record, options);
-    const denial = stored === undefined ? 'stored_not_there' : storedFault(permitted, stored.resource);
-    if (stored === undefined || denial !== undefined)
-      return refuseDenied(record, {
-        code: denial ?? 'stored_not_there',
-        text: `${rule.id}: what is stored is not the caller’s to change`,
-      });
-    if (ifVersion === undefined && rule.ifMatch === 'required')
-      return refuseRejected(record, 'precondition_required', 'if_match_missing');
-    // 409 in STU3, 412 in R4 (design §12), whatever the FHIR server would say.
-    if (ifVersion !== undefined && ifVersion !== stored.version)
-      return refuseRejected(record, staleCode(tenant), 'stale_version');
-    const fault = judgeChanges(changes, stored.resource, proposed);
-    if (fault !== undefined) return refuseRejected(record, 'unprocessable', fault.reason, fault.expression);
-    const written = await put(permitted, withServersMeta(proposed), stored.version, options);
+    const prepared = await prepareUpdate(permitted, changes, ifVersion, record, options);
+    if (prepared.outcome !== 'ready') return refusePrepared(permitted, prepared, record);
+    const { resource, ifMatch } = prepared.sent;
+    if (resource === undefined || ifMatch === undefined) throw new GatewayError('internal', 'an update without a version');
+    const written = await put(permitted, resource, ifMatch, options);
     if (written.outcome === 'written') {
       const etag = printETag(written.version);
       return answerEmpty(record, 200, { etag, 'content-location': locationOf(permitted, written.version) });
@@ -63,15 +98,23 @@ export async function answerUpdate(
   return refuseRejected(record, ifVersion === undefined ? 'conflict' : staleCode(tenant), 'changed_meanwhile');
 }
 
+function refusePrepared(
+  { verdict }: Permitted,
+  prepared: Exclude<Prepared, { outcome: 'ready' }>,
+  record: RequestRecord,
+): Promise<Reply> {
+  if (prepared.outcome === 'rejected') return refuseRejected(record, prepared.code, prepared.reason, prepared.expression);
+  return refuseDenied(record, {
+    code: prepared.reason,
+    text: `${verdict.rule.id}: what is stored is not the caller’s to change`,
+  });
+}
+
 /** Creates what a rule permits. Sent once: nobody knows what became of a create that was not answered (attack case C24). */
 export async function answerCreate(permitted: Permitted, record: RequestRecord, options: AnswerOptions): Promise<Reply> {
   const { tenant } = permitted.authenticated.addressed;
-  const proposed = await permitted.authenticated.body();
-  const labels = labelsOf(proposed);
-  if (labels.length > 0) {
-    const places = labels.map((name) => `${permitted.verdict.request.resource.type ?? ''}.meta.${name}`);
-    return refuseRejected(record, 'unprocessable', 'label_not_changeable', places);
-  }
+  const prepared = await prepareCreate(permitted);
+  if (prepared.outcome !== 'ready') return refusePrepared(permitted, prepared, record);
   await record.intent();
   const { method, path, query } = printInteraction(permitted.verdict.interaction);
   const answer = await options.upstream(tenant).forward({
@@ -79,7 +122,7 @@ export async function answerCreate(permitted: Permitted, record: RequestRecord, 
     path,
     query,
     headers: { accept: FHIR_JSON, 'content-type': FHIR_JSON, prefer: 'return=minimal' },
-    body: printJson(withServersMeta(proposed)),
+    body: printJson(prepared.sent.resource ?? {}),
   });
   discard(answer.body);
   switch (answer.status) {

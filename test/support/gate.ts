@@ -276,6 +276,7 @@ export async function startGate(
     metrics,
     maxMessageBytes: 65_536,
     maxResourceBytes: 262_144,
+    maxBundleBytes: 1_048_576,
     maxReviewBytes: 1_048_576,
     reviewDeadlineMs: 500,
     judgeDeadlineMs: 500,

@@ -1,0 +1,72 @@
+import { GatewayError } from '../errors.ts';
+import type { JsonObject } from '../fhir/json.ts';
+import { nameEntries } from '../upstream/bundle.ts';
+import type { Upstream } from '../upstream/forward.ts';
+import type { AnswerOptions } from './answer.ts';
+import { isListing } from './entries.ts';
+import { judgeListing } from './listing.ts';
+import { shows } from './proof.ts';
+import type { RequestRecord } from './record.ts';
+import { redact } from './redact.ts';
+import { reviewAnswer } from './review.ts';
+import type { Permitted } from './stages.ts';
+
+/**
+ * What of a parsed answer may leave: the resource that was asked for, proved, filtered, redacted and reviewed, in this order.
+ * @returns the same object when nothing was changed; `not-shown` for a resource that does not show its proof: a denial as any other
+ * @throws GatewayError `upstream_failed` when the server did not do what it was asked, `not_found` for a document of nothing
+ */
+export async function judgeRead(
+  permitted: Permitted,
+  record: RequestRecord,
+  body: JsonObject,
+  upstream: Upstream,
+  options: AnswerOptions,
+): Promise<JsonObject | 'not-shown'> {
+  const { interaction, proofs, redacted } = permitted.verdict;
+  if (isOfAnother(permitted, body)) {
+    throw new GatewayError('upstream_failed', 'the FHIR server answered with another resource', {
+      reason: 'upstream_other_resource',
+    });
+  }
+  if (isOfNothing(permitted, body)) {
+    throw new GatewayError('not_found', 'the FHIR server answered with an empty document', { reason: 'not_at_custodian' });
+  }
+  // Between the look-up and the answer it may have become another's.
+  if (proofs.length > 0 && !isListing(interaction) && !shows(body, proofs, upstream.bases.upstream)) return 'not-shown';
+  const judged = isListing(interaction) ? listed(permitted, record, body, upstream, options) : body;
+  const shown = redact(judged, redacted, permitted.authenticated.addressed.tenant.fhir.version);
+  return nameEntries(await reviewAnswer(permitted, record, shown, options), upstream.bases);
+}
+
+/** An answer that is not what was asked for is an alarm: the server does not do what the gate relies on. */
+function listed(
+  permitted: Permitted,
+  record: RequestRecord,
+  body: JsonObject,
+  upstream: Upstream,
+  options: AnswerOptions,
+): JsonObject {
+  try {
+    return judgeListing(permitted, body, upstream.bases, { sealer: options.sealer, nowMs: options.clock.now().getTime() });
+  } catch (error) {
+    const reason = error instanceof GatewayError ? error.options.reason : undefined;
+    if (reason === 'answer_unproved') options.metrics.alarms.inc({ tenant: record.tenant?.id ?? '', kind: reason });
+    throw error;
+  }
+}
+
+/** A read gives the resource that was asked for, or nothing (attack case X9). */
+function isOfAnother({ authenticated: { interaction } }: Permitted, body: JsonObject): boolean {
+  if (interaction.kind !== 'read' && interaction.kind !== 'vread') return false;
+  return body['resourceType'] !== interaction.type || body['id'] !== interaction.id;
+}
+
+/** Some servers answer `$document` of what does not exist with 200 and a document without entries (real-servers.md §0.4). */
+function isOfNothing({ authenticated: { interaction } }: Permitted, body: JsonObject): boolean {
+  if (interaction.kind !== 'operation-instance' || interaction.operation !== '$document') return false;
+  const { resourceType, type, entry } = body;
+  return (
+    resourceType === 'Bundle' && type === 'document' && (entry === undefined || (Array.isArray(entry) && entry.length === 0))
+  );
+}
