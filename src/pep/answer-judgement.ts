@@ -2,7 +2,7 @@ import { GatewayError } from '../errors.ts';
 import type { JsonObject } from '../fhir/json.ts';
 import { nameEntries } from '../upstream/bundle.ts';
 import type { Upstream } from '../upstream/forward.ts';
-import type { AnswerOptions } from './answer.ts';
+import type { AnswerOptions } from './answer-options.ts';
 import { isListing } from './entries.ts';
 import { judgeListing } from './listing.ts';
 import { shows } from './proof.ts';

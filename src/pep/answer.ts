@@ -1,31 +1,21 @@
-import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { parseIfNoneMatch, printETag } from '../fhir/etag.ts';
 import { printJson, type JsonObject } from '../fhir/json.ts';
 import { FHIR_JSON, FORM } from '../fhir/media.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
 import type { PermitVerdict } from '../pdp/decide.ts';
-import type { Sealer } from '../sealing.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { Upstream, UpstreamAnswer, UpstreamRequest } from '../upstream/forward.ts';
 import { createRewriter, rewriteBody } from '../upstream/rewrite.ts';
 import { discard, insistOnJson, limit, parseAnswer, readWhole } from './answer-body.ts';
+import type { AnswerOptions } from './answer-options.ts';
 import { judgeRead } from './answer-judgement.ts';
 import { JSON_CONTENT, passedHeaders, plainLength, rawContentType, versionIn } from './answer-headers.ts';
 import { isListing } from './entries.ts';
 import type { RequestRecord } from './record.ts';
 import { refuseDenied } from './refusal.ts';
 import { CALLER_GONE, FIXED_HEADERS, type Reply } from './reply.ts';
-import type { ReviewOptions } from './review.ts';
 import type { Permitted } from './stages.ts';
-
-export interface AnswerOptions extends ReviewOptions {
-  /** Links to further pages. */
-  readonly sealer: Sealer;
-  readonly clock: Clock;
-  /** The tenant's FHIR server; the same object for the life of the process. */
-  upstream(tenant: Tenant): Upstream;
-}
 
 /**
  * Carries out a permitted read: the audit intent and the upstream call run side by side, and nothing leaves before both are there.

@@ -1,14 +1,15 @@
-import { STATUS_CODES } from 'node:http';
 import type { AuditSink } from '../audit/sink.ts';
 import { GatewayError } from '../errors.ts';
-import { parseBundle, type BundleEntry, type RequestBundle } from '../fhir/bundle.ts';
+import { parseBundle, type RequestBundle } from '../fhir/bundle.ts';
 import { printETag } from '../fhir/etag.ts';
 import { parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
-import { answerResource, type AnswerOptions } from './answer.ts';
+import { answerResource } from './answer.ts';
+import type { AnswerOptions } from './answer-options.ts';
 import { openRecord, type RequestRecord } from './record.ts';
 import type { Reply } from './reply.ts';
 import type { Authenticated, Permitted, Received } from './stages.ts';
+import { statusText, type EntryRequest } from './bundle-entry.ts';
 import { answerTransaction, type TransactionOptions } from './transaction.ts';
 
 export interface BundleOptions extends AnswerOptions, TransactionOptions {
@@ -16,13 +17,6 @@ export interface BundleOptions extends AnswerOptions, TransactionOptions {
   readonly maxBundleBytes: number;
   /** Judges and carries out one entry of a batch as the request that it would be alone; always an answer. */
   alone(authenticated: Authenticated, record: RequestRecord): Promise<Reply>;
-}
-
-/** One entry on its way: the request that it would be alone, with a record of its own. */
-export interface EntryRequest {
-  readonly entry: BundleEntry;
-  readonly authenticated: Authenticated;
-  readonly record: RequestRecord;
 }
 
 /**
@@ -153,9 +147,4 @@ function toEntry({ status, headers }: Reply, bytes: Uint8Array): JsonObject {
       ...(resource !== undefined && isFault ? { outcome: resource } : {}),
     },
   };
-}
-
-/** `403 Forbidden`, as FHIR has it in a Bundle. */
-export function statusText(status: number): string {
-  return `${String(status)} ${STATUS_CODES[status] ?? ''}`.trimEnd();
 }
