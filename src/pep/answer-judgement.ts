@@ -1,5 +1,6 @@
 import { GatewayError } from '../errors.ts';
-import type { JsonObject } from '../fhir/json.ts';
+import type { Interaction, OperationInstance } from '../fhir/interaction.ts';
+import { isJsonArray, isJsonObject, type JsonObject } from '../fhir/json.ts';
 import { nameEntries } from '../upstream/bundle.ts';
 import type { Upstream } from '../upstream/forward.ts';
 import type { AnswerOptions } from './answer-options.ts';
@@ -24,16 +25,17 @@ export async function judgeRead(
   options: AnswerOptions,
 ): Promise<JsonObject | 'not-shown'> {
   const { interaction, proofs, redacted } = permitted.verdict;
+  if (isOfNothing(permitted, body)) {
+    throw new GatewayError('not_found', 'the FHIR server answered with an empty document', { reason: 'not_at_custodian' });
+  }
   if (isOfAnother(permitted, body)) {
     throw new GatewayError('upstream_failed', 'the FHIR server answered with another resource', {
       reason: 'upstream_other_resource',
     });
   }
-  if (isOfNothing(permitted, body)) {
-    throw new GatewayError('not_found', 'the FHIR server answered with an empty document', { reason: 'not_at_custodian' });
-  }
   // Between the look-up and the answer it may have become another's.
-  if (proofs.length > 0 && !isListing(interaction) && !shows(body, proofs, upstream.bases.upstream)) return 'not-shown';
+  if (proofs.length > 0 && !isListing(interaction) && !shows(subjectOf(permitted, body), proofs, upstream.bases.upstream))
+    return 'not-shown';
   const judged = isListing(interaction) ? listed(permitted, record, body, upstream, options) : body;
   const shown = redact(judged, redacted, permitted.authenticated.addressed.tenant.fhir.version);
   return nameEntries(await reviewAnswer(permitted, record, shown, options), upstream.bases);
@@ -56,17 +58,29 @@ function listed(
   }
 }
 
-/** A read gives the resource that was asked for, or nothing (attack case X9). */
-function isOfAnother({ authenticated: { interaction } }: Permitted, body: JsonObject): boolean {
-  if (interaction.kind !== 'read' && interaction.kind !== 'vread') return false;
-  return body['resourceType'] !== interaction.type || body['id'] !== interaction.id;
+/** A read gives the resource that was asked for, or nothing (attack case X9); a document is that of its first entry (real-servers.md §0.4). */
+function isOfAnother(permitted: Permitted, body: JsonObject): boolean {
+  const { interaction } = permitted.authenticated;
+  if (interaction.kind !== 'read' && interaction.kind !== 'vread' && !isDocument(interaction)) return false;
+  const { resourceType, id } = subjectOf(permitted, body);
+  return resourceType !== interaction.type || id !== interaction.id;
+}
+
+/** What an answer is about: of a document its first entry. */
+function subjectOf({ authenticated: { interaction } }: Permitted, body: JsonObject): JsonObject {
+  if (!isDocument(interaction)) return body;
+  const { resourceType, type, entry } = body;
+  const first = resourceType === 'Bundle' && type === 'document' && isJsonArray(entry) ? entry[0] : undefined;
+  const resource = isJsonObject(first) ? first['resource'] : undefined;
+  return isJsonObject(resource) ? resource : {};
 }
 
 /** Some servers answer `$document` of what does not exist with 200 and a document without entries (real-servers.md §0.4). */
-function isOfNothing({ authenticated: { interaction } }: Permitted, body: JsonObject): boolean {
-  if (interaction.kind !== 'operation-instance' || interaction.operation !== '$document') return false;
-  const { resourceType, type, entry } = body;
-  return (
-    resourceType === 'Bundle' && type === 'document' && (entry === undefined || (Array.isArray(entry) && entry.length === 0))
-  );
+function isOfNothing({ authenticated: { interaction } }: Permitted, { resourceType, type, entry }: JsonObject): boolean {
+  if (!isDocument(interaction)) return false;
+  return resourceType === 'Bundle' && type === 'document' && (entry === undefined || (isJsonArray(entry) && entry.length === 0));
+}
+
+function isDocument(interaction: Interaction): interaction is OperationInstance {
+  return interaction.kind === 'operation-instance' && interaction.type === 'Composition' && interaction.operation === '$document';
 }

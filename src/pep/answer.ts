@@ -4,7 +4,6 @@ import { printJson, type JsonObject } from '../fhir/json.ts';
 import { FHIR_JSON, FORM } from '../fhir/media.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
 import type { PermitVerdict } from '../pdp/decide.ts';
-import type { Tenant } from '../tenant/tenant.ts';
 import type { Upstream, UpstreamAnswer, UpstreamRequest } from '../upstream/forward.ts';
 import { createRewriter, rewriteBody } from '../upstream/rewrite.ts';
 import { discard, insistOnJson, limit, parseAnswer, readWhole } from './answer-body.ts';

@@ -15,8 +15,11 @@ import type { Admission } from './admission.ts';
 import { answerRead } from './answer.ts';
 import { readResource } from './body.ts';
 import { answerBundle } from './bundle.ts';
+import { answerDocument, isAssembled } from './document.ts';
 import { presentedBy, receiveInbound, type InboundOptions } from './inbound.ts';
+import { answerCapabilities, answerLocally } from './local.ts';
 import { isBoundTo, openPage, type Continuation } from './page-links.ts';
+import { questionOf } from './question.ts';
 import { openRecord, type RequestRecord } from './record.ts';
 import { refuse, refuseDenied } from './refusal.ts';
 import type { Reply } from './reply.ts';
@@ -85,7 +88,10 @@ export function createGate(options: GateOptions): Gate {
   }
 
   function forward(permitted: Permitted, record: RequestRecord): Promise<Reply> {
-    const { guard, interaction } = permitted.verdict;
+    const { guard, interaction, local } = permitted.verdict;
+    if (local !== undefined) return answerLocally(permitted, local, record, options);
+    if (interaction.kind === 'capabilities') return answerCapabilities(permitted, record, options);
+    if (isAssembled(permitted)) return answerDocument(permitted, record, options);
     if (guard?.kind === 'code') return answerWrite(permitted, guard.write, record, options);
     if (interaction.kind === 'bundle') return answerBundle(permitted, record, { ...options, judge, alone });
     if (guard?.kind === 'changes' && interaction.kind === 'update')
@@ -189,18 +195,7 @@ async function decide(
   decisions: DecisionPoint,
   clock: Clock,
 ): Promise<Decided> {
-  const { addressed, caller, interaction } = authenticated;
-  const verdict = await decisions.decide({
-    tenant: addressed.tenant,
-    subject: caller.subject,
-    ...(caller.claims === undefined ? {} : { claims: caller.claims }),
-    ...(caller.proof === undefined ? {} : { proof: caller.proof }),
-    purposes: caller.purposes,
-    interaction,
-    body: () => authenticated.body(),
-    now: clock.now(),
-    onLookUp: (type, id) => record.lookUp(type, id),
-  });
+  const verdict = await decisions.decide(questionOf(authenticated, record, clock));
   if (verdict.selected !== undefined) record.selected(verdict.selected);
   const { continuation } = authenticated;
   if (verdict.effect === 'permit' && continuation !== undefined && !isBoundTo(continuation, verdict)) {

@@ -106,8 +106,10 @@ function alarmed(error: unknown, record: RequestRecord, options: AnswerOptions):
 }
 
 async function prepare(permitted: Permitted, { entry, record }: EntryRequest, options: AnswerOptions): Promise<Prepared> {
-  const { interaction, guard } = permitted.verdict;
+  const { interaction, guard, local } = permitted.verdict;
   const { fullUrl } = entry;
+  // What the gate answers itself is no part of the server's one step.
+  if (local !== undefined) return { outcome: 'denied', reason: 'local_answer_not_in_transactions' };
   const named = fullUrl === undefined ? {} : { fullUrl };
   if (interaction.kind === 'read' || interaction.kind === 'vread' || interaction.kind === 'search-type')
     return { outcome: 'ready', sent: { interaction, ...named } };

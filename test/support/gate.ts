@@ -106,6 +106,7 @@ export async function startGate(
     readonly generations?: Tenant['node']['generations'];
     /** Served in R4 by both tenants, instead of `notes`. */
     readonly useCase?: UseCase;
+    readonly document?: Tenant['fhir']['document'];
   } = {},
 ): Promise<TestGate> {
   const clock = createClock();
@@ -195,6 +196,7 @@ export async function startGate(
       limits.concurrentRequests ?? 64,
       limits.generations ?? ['v1'],
       limits.useCase,
+      limits.document ?? 'upstream',
     ),
   );
   const directory = createTenantDirectory(tenants);
@@ -392,6 +394,7 @@ function tenantOf(
   concurrentRequests: number,
   generations: Tenant['node']['generations'],
   useCase: UseCase | undefined,
+  document: Tenant['fhir']['document'],
 ): Tenant {
   return {
     id,
@@ -408,7 +411,7 @@ function tenantOf(
       login: { kind: 'basic', username: 'sluis', password: new Secret('upstream-password') },
       tls: {},
       timeoutMs: 2_000,
-      document: 'upstream',
+      document,
       xml: 'none',
     },
     outbound: {},

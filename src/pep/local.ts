@@ -1,0 +1,76 @@
+import { GatewayError } from '../errors.ts';
+import { parseJsonObject, type JsonObject } from '../fhir/json.ts';
+import { capabilityStatement } from '../pdp/capabilities.ts';
+import { within } from '../pdp/deadline.ts';
+import type { LocalAnswer } from '../usecase/definition.ts';
+import { answerResource } from './answer.ts';
+import { judgeRead } from './answer-judgement.ts';
+import type { AnswerOptions } from './answer-options.ts';
+import type { RequestRecord } from './record.ts';
+import { refuseDenied } from './refusal.ts';
+import type { Reply } from './reply.ts';
+import type { Permitted } from './stages.ts';
+
+/**
+ * Answers a permitted read in the custodian's place: by code of the use case, which has look-ups and nothing else.
+ * @throws GatewayError `not_found` when it has nothing, `internal` when it throws, takes too long or gives what is no resource
+ */
+export async function answerLocally(
+  permitted: Permitted,
+  local: LocalAnswer<unknown>,
+  record: RequestRecord,
+  options: AnswerOptions,
+): Promise<Reply> {
+  await record.intent();
+  const { request, information, selected } = permitted.verdict;
+  let given: unknown;
+  try {
+    // It may throw before it has a promise to give.
+    const answering = async (): Promise<unknown> => local.answer(request, selected.config, information);
+    given = await within(options.reviewDeadlineMs, answering());
+  } catch (cause) {
+    // A look-up that failed is what it is: 502, 503 or 504.
+    if (cause instanceof GatewayError && cause.status > 500) throw cause;
+    throw new GatewayError('internal', `the answer ${local.name} failed`, { cause, reason: 'local_answer_failed' });
+  }
+  if (given === undefined) throw new GatewayError('not_found', `${local.name} has nothing`, { reason: 'not_answered_locally' });
+  return leave(permitted, record, asResource(given, local.name, options.maxReviewBytes), options);
+}
+
+/** `GET metadata`: what the caller's role may ask. Nobody else is asked, so that nothing of the server behind shows. */
+export async function answerCapabilities(permitted: Permitted, record: RequestRecord, options: AnswerOptions): Promise<Reply> {
+  await record.intent();
+  const { selected } = permitted.verdict;
+  const { tenant } = permitted.authenticated.addressed;
+  const statement = capabilityStatement(selected.role, {
+    base: `${tenant.publicUrl}/fhir`,
+    title: selected.useCase.title,
+    now: options.clock.now(),
+  });
+  return leave(permitted, record, statement, options);
+}
+
+/** What the gate made itself is judged as what a custodian sends. */
+async function leave(permitted: Permitted, record: RequestRecord, resource: JsonObject, options: AnswerOptions): Promise<Reply> {
+  const upstream = options.upstream(permitted.authenticated.addressed.tenant);
+  const judged = await judgeRead(permitted, record, resource, upstream, options);
+  if (judged === 'not-shown')
+    return refuseDenied(record, { code: 'stored_of_another_patient', text: 'the local answer does not show its proof' });
+  return answerResource(permitted, record, judged, new Map(), upstream);
+}
+
+/** Use cases are JavaScript at run time: what they give is read as strictly as what comes over the wire. */
+function asResource(given: unknown, name: string, maxBytes: number): JsonObject {
+  let cause: unknown;
+  try {
+    const bytes = Buffer.from(JSON.stringify(given));
+    const resource = bytes.byteLength > maxBytes ? {} : parseJsonObject(bytes);
+    if (typeof resource['resourceType'] === 'string') return resource;
+  } catch (error) {
+    cause = error;
+  }
+  throw new GatewayError('internal', `the answer ${name} gave no resource, or one that is too large`, {
+    reason: 'local_answer_malformed',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

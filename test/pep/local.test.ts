@@ -1,0 +1,149 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import chart from '../attack/chart/index.ts';
+import { defineUseCase, permitByRule, type Role } from '../../src/usecase/index.ts';
+import { startGate, type TestGate } from '../support/gate.ts';
+
+// What the gate answers itself: of the custodian's server nothing is asked, and nothing shows.
+
+const given: { answer: () => unknown } = { answer: () => undefined };
+const desk: Role = {
+  id: 'desk',
+  purpose: 'desk',
+  scopes: [],
+  fhirVersion: 'R4',
+  rules: [
+    {
+      id: 'patient',
+      interaction: 'read',
+      types: ['Patient'],
+      instance: ['mine'],
+      obligations: [
+        { kind: 'answer-locally', answer: 'card' },
+        { kind: 'redact', elements: ['Patient.name'] },
+      ],
+    },
+    { id: 'bundle', interaction: 'bundle', types: [] },
+  ],
+};
+const useCase = defineUseCase({
+  id: 'desk',
+  title: 'Desk',
+  parseConfig: () => ({}),
+  roles: [desk],
+  decide: permitByRule,
+  answers: [{ name: 'card', answer: () => given.answer() as Promise<undefined> }],
+});
+
+let local: TestGate;
+let charts: TestGate;
+beforeAll(async () => {
+  local = await startGate({ useCase });
+  charts = await startGate({ useCase: chart });
+});
+afterAll(async () => {
+  await local.close();
+  await charts.close();
+});
+afterEach(() => {
+  expect([...local.arrived, ...charts.arrived]).toEqual([]);
+});
+
+const bearer = (gate: TestGate, service: string) => ({ authorization: `Bearer ${gate.token({ facts: { service } })}` });
+const card = { resourceType: 'Patient', id: 'mine', name: [{ text: 'Secret' }], gender: 'female' };
+
+describe('an answer of the use case', () => {
+  it('leaves in the custodian’s place, redacted and recorded', async () => {
+    given.answer = () => Promise.resolve(card);
+    const answer = await local.get('/a/fhir/Patient/mine', bearer(local, 'desk'));
+    expect([answer.status, JSON.parse(answer.body)]).toMatchObject([200, { id: 'mine', gender: 'female' }]);
+    expect(answer.body).not.toContain('Secret');
+    const phases = (await local.audited(answer.headers.get('x-request-id') ?? '')).map(({ phase }) => phase);
+    expect(phases).toEqual(['intent', 'outcome']);
+  });
+
+  it.each<[string, () => unknown, number]>([
+    ['nothing', () => Promise.resolve(undefined), 404],
+    ['a rejection', () => Promise.reject(new Error('a bug')), 500],
+    [
+      'a throw',
+      () => {
+        throw new Error('a bug');
+      },
+      500,
+    ],
+    ['text', () => Promise.resolve('Patient'), 500],
+    ['null', () => Promise.resolve(null), 500],
+    ['no resource', () => Promise.resolve({ id: 'mine' }), 500],
+    ['what is too large', () => Promise.resolve({ ...card, note: 'x'.repeat(1_100_000) }), 500],
+    ['another Patient', () => Promise.resolve({ ...card, id: 'other' }), 502],
+    ['no end', () => new Promise(() => undefined), 500],
+  ])('that is %s does not leave', async (_what, answer, status) => {
+    given.answer = answer;
+    const { status: said, body } = await local.get('/a/fhir/Patient/mine', bearer(local, 'desk'));
+    expect([said, body.includes('bug')]).toEqual([status, false]);
+  });
+
+  it('stands in a batch, and not in a transaction', async () => {
+    given.answer = () => Promise.resolve(card);
+    const headers = { ...bearer(local, 'desk'), 'content-type': 'application/fhir+json' };
+    const post = (type: string) =>
+      local.get(
+        '/a/fhir',
+        headers,
+        'POST',
+        JSON.stringify({ resourceType: 'Bundle', type, entry: [{ request: { method: 'GET', url: 'Patient/mine' } }] }),
+      );
+    expect(JSON.parse((await post('batch')).body)).toMatchObject({ entry: [{ resource: { id: 'mine' } }] });
+    expect((await post('transaction')).status).toBe(403);
+  });
+
+  it('is not asked for what no rule names', async () => {
+    given.answer = () => Promise.reject(new Error('asked'));
+    expect((await local.get('/a/fhir/Patient/other', bearer(local, 'desk'))).status).toBe(403);
+  });
+});
+
+describe('metadata', () => {
+  it('shows what the role of the caller may ask, and nothing of the server', async () => {
+    const answer = await charts.get('/a/fhir/metadata', bearer(charts, 'chart'));
+    expect(answer.status).toBe(200);
+    expect(JSON.parse(answer.body)).toMatchObject({
+      resourceType: 'CapabilityStatement',
+      fhirVersion: '4.0.1',
+      kind: 'instance',
+      implementation: { url: 'https://gate.example/a/fhir' },
+      rest: [
+        {
+          mode: 'server',
+          resource: [
+            {
+              type: 'Observation',
+              interaction: [{ code: 'read' }, { code: 'search-type' }, { code: 'create' }, { code: 'update' }],
+              versioning: 'versioned-update',
+              searchInclude: ['Observation:subject'],
+              searchParam: [
+                { name: 'code', type: 'token' },
+                { name: 'date', type: 'date' },
+                { name: 'patient', type: 'reference' },
+                { name: 'subject', type: 'reference' },
+              ],
+            },
+            { type: 'Patient', interaction: [{ code: 'read' }] },
+          ],
+          interaction: [{ code: 'batch' }, { code: 'transaction' }],
+        },
+      ],
+    });
+    const phases = (await charts.audited(answer.headers.get('x-request-id') ?? '')).map(({ phase }) => phase);
+    expect(phases).toEqual(['intent', 'outcome']);
+  });
+
+  it('is there for HEAD, without a body', async () => {
+    expect(await charts.get('/a/fhir/metadata', bearer(charts, 'chart'), 'HEAD')).toMatchObject({ status: 200, body: '' });
+  });
+
+  it('is 401 without a token and 403 for a role without the rule', async () => {
+    expect((await charts.get('/a/fhir/metadata')).status).toBe(401);
+    expect((await local.get('/a/fhir/metadata', bearer(local, 'desk'))).status).toBe(403);
+  });
+});
