@@ -154,11 +154,11 @@ interface Fitting {
 /** An obligation that could not be kept would be a promise without effect. */
 function fitFault(interaction: Interaction, { guard, local, narrowings, filters, redacted }: Fitting): RuleFault | undefined {
   const { kind } = interaction;
-  const isChange = kind === 'update' || kind === 'patch';
+  const isChange = kind === 'update';
   // What changes something goes up only under a guard: nothing of the caller's bytes is passed on unjudged.
   if (isChange && guard === undefined) return { code: 'write_without_guard', text: `${kind} needs a guard` };
   if (!isChange && guard !== undefined)
-    return { code: 'obligation_unfit', text: `a guard is for update and patch, not for ${kind}` };
+    return { code: 'obligation_unfit', text: `a guard is for update, not for ${kind}` };
   if (!isCarriedOut(interaction)) return { code: 'interaction_not_carried_out', text: `the gate does not carry out ${kind}` };
   if (isWrite(interaction)) {
     if (local !== undefined || narrowings.length > 0 || filters.length > 0)
@@ -173,6 +173,9 @@ function fitFault(interaction: Interaction, { guard, local, narrowings, filters,
 export function isCarriedOut(interaction: Interaction): boolean {
   switch (interaction.kind) {
     case 'options':
+    case 'patch':
+    case 'delete':
+    case 'conditional-create':
     case 'conditional-update':
     case 'conditional-patch':
     case 'conditional-delete':
@@ -184,8 +187,6 @@ export function isCarriedOut(interaction: Interaction): boolean {
     case 'read':
     case 'vread':
     case 'update':
-    case 'patch':
-    case 'delete':
     case 'history-instance':
     case 'history-type':
     case 'history-system':
@@ -195,7 +196,6 @@ export function isCarriedOut(interaction: Interaction): boolean {
     case 'search-compartment':
     case 'capabilities':
     case 'bundle':
-    case 'conditional-create':
       return true;
   }
 }

@@ -48,8 +48,6 @@ export interface TenantFhir {
   readonly timeoutMs: number;
   /** Who makes `$document`: the FHIR server, or the gate from the Composition and what the caller may read of it. */
   readonly document: 'upstream' | 'assemble';
-  /** `relative`: the server writes no absolute URLs in XML, so that a read may have it where no obligation looks inside. */
-  readonly xml: 'none' | 'relative';
 }
 
 export type FhirLogin =

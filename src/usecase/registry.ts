@@ -1,4 +1,5 @@
 import { reservedClaimsOf } from './claims.ts';
+import { ruleFaults } from './check-rules.ts';
 import type { Role, UseCase } from './definition.ts';
 
 /** A role and the use case that declares it. */
@@ -23,6 +24,8 @@ export interface UseCaseRegistry {
 export function createRegistry(useCases: readonly UseCase[]): UseCaseRegistry {
   const byId = new Map<string, UseCase>();
   const byPurpose = new Map<string, LoadedRole>();
+  const faults = useCases.flatMap(ruleFaults);
+  if (faults.length > 0) throw new Error(`rules that do not hold:\n  ${faults.join('\n  ')}`);
   for (const useCase of useCases) {
     if (byId.has(useCase.id)) throw new Error(`use case ${useCase.id} is loaded twice`);
     byId.set(useCase.id, useCase);

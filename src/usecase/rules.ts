@@ -31,7 +31,7 @@ export interface Rule {
   readonly narrow?: readonly NarrowRule[];
   /** The largest page: `_count` is lowered to it, and added where it is absent. */
   readonly maxCount?: number;
-  /** For an update and a patch: 428 without `If-Match`. */
+  /** For an update: 428 without `If-Match`. */
   readonly ifMatch?: 'required';
   /** Conditions of every permit by this rule, besides those of the use case's code. */
   readonly obligations?: readonly Obligation[];

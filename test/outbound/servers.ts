@@ -104,7 +104,6 @@ export function tenantOf(
       tls: {},
       timeoutMs: 500,
       document: 'upstream',
-      xml: 'none',
       ...changes.fhir,
     },
     outbound: {},

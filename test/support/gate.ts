@@ -412,7 +412,6 @@ function tenantOf(
       tls: {},
       timeoutMs: 2_000,
       document,
-      xml: 'none',
     },
     outbound: {},
     grants: 'ledger',

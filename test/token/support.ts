@@ -35,7 +35,6 @@ export function tenantOf(
       tls: {},
       timeoutMs: 1_000,
       document: 'upstream',
-      xml: 'none',
     },
     outbound: {},
     grants: 'ledger',

@@ -124,7 +124,6 @@ function tenantOf(server: ServerClient): Tenant {
       tls: {},
       timeoutMs: 30_000,
       document: 'upstream',
-      xml: 'none',
     },
     outbound: {},
     grants: 'ledger',

@@ -62,7 +62,6 @@ async function atGateOf(nodes: WebNodes, peer: WebPeer, work: (ask: Ask) => Prom
       tls: {},
       timeoutMs: 1_000,
       document: 'upstream',
-      xml: 'none',
     },
     outbound: {},
     grants: 'ledger',

@@ -1,0 +1,195 @@
+import type { InteractionKind } from '../fhir/interaction.ts';
+import { parseInclude } from '../fhir/parameter-values.ts';
+import { isKnownParameter, type ParameterUse } from '../fhir/parameter-names.ts';
+import { parseParameter } from '../fhir/parameter.ts';
+import { isId, isResourceType } from '../fhir/version.ts';
+import type { Role, UseCase } from './definition.ts';
+import type { IncludeRule, ParameterRule, PatientRule, Rule } from './rules.ts';
+
+const WITHOUT_TYPE: ReadonlySet<InteractionKind> = new Set([
+  'history-system',
+  'search-system',
+  'capabilities',
+  'bundle',
+  'operation-system',
+]);
+const OPERATIONS: ReadonlySet<InteractionKind> = new Set(['operation-instance', 'operation-type', 'operation-system']);
+const SEARCHES: ReadonlySet<InteractionKind> = new Set(['search-type', 'search-system', 'search-compartment']);
+const LISTINGS: ReadonlySet<InteractionKind> = new Set([...SEARCHES, 'history-instance', 'history-type', 'history-system']);
+const INSTANCES: ReadonlySet<InteractionKind> = new Set(['read', 'vread', 'update', 'history-instance', 'operation-instance']);
+/** What the grammar knows and the gate carries out for nobody (`pdp/obligations.ts`): a rule for it would promise what is always denied. */
+export const NEVER_CARRIED_OUT: ReadonlySet<InteractionKind> = new Set([
+  'patch',
+  'delete',
+  'options',
+  'conditional-create',
+  'conditional-update',
+  'conditional-patch',
+  'conditional-delete',
+]);
+
+/**
+ * Everything that is wrong with the rules of a use case, each with its role, rule and field, what is wrong and what is allowed. An integrator sees all of it
+ * before anything starts.
+ */
+export function ruleFaults(
+  useCase: Pick<UseCase, 'id' | 'roles' | 'writes' | 'reviews' | 'filters' | 'answers'>,
+): readonly string[] {
+  return useCase.roles.flatMap((role) => {
+    const seen = new Set<string>();
+    return role.rules.flatMap((rule) => {
+      const isTwice = seen.has(rule.id);
+      seen.add(rule.id);
+      const faults = [...(isTwice ? ['id: stands twice in the role'] : []), ...faultsOf(rule, role, useCase)];
+      return faults.map((fault) => `${useCase.id}/${role.id}/${rule.id}: ${fault}`);
+    });
+  });
+}
+
+function faultsOf(rule: Rule, role: Role, useCase: Parameters<typeof ruleFaults>[0]): readonly string[] {
+  return [
+    ...shapeFaults(rule, role),
+    ...Object.entries(rule.parameters ?? {}).flatMap(([key, wanted]) => parameterFaults(key, wanted, rule, role)),
+    ...includeFaults('includes', rule.includes, rule, role),
+    ...includeFaults('revincludes', rule.revincludes, rule, role),
+    ...(rule.patient === undefined ? [] : patientFaults(rule.patient, rule, role)),
+    ...(rule.narrow ?? []).flatMap(({ parameter, element }) => [
+      ...(SEARCHES.has(rule.interaction) ? [] : [`narrow: is for searches, not for ${rule.interaction}`]),
+      ...(isKnown(parameter, rule, role) ? [] : [`narrow: ${parameter} is no search parameter of ${rule.types.join(' ')}`]),
+      ...(element === '' ? ['narrow: needs an element'] : []),
+    ]),
+    ...obligationFaults(rule, useCase),
+  ];
+}
+
+function shapeFaults(rule: Rule, { fhirVersion }: Role): readonly string[] {
+  const { id, interaction, types, operation, methods, instance, maxCount, ifMatch } = rule;
+  const faults: string[] = [];
+  const insist = (holds: boolean, fault: string): void => {
+    if (!holds) faults.push(fault);
+  };
+  insist(/^[a-z][a-z0-9-]*$/.test(id), 'id: must be lower-case letters, digits and hyphens');
+  insist(!NEVER_CARRIED_OUT.has(interaction), `interaction: the gate does not carry out ${interaction}`);
+  for (const type of types) insist(isResourceType(fhirVersion, type), `types: ${type} is no type of ${fhirVersion}`);
+  insist(
+    WITHOUT_TYPE.has(interaction) === (types.length === 0),
+    `types: ${interaction} ${types.length === 0 ? 'needs at least one' : 'has none'}`,
+  );
+  insist(
+    OPERATIONS.has(interaction) === (operation !== undefined),
+    `operation: ${operation === undefined ? 'is missing' : 'is for operations'}`,
+  );
+  insist(operation === undefined || /^[a-z][a-z0-9.-]{0,63}$/.test(operation), 'operation: must be a name without $');
+  insist(methods === undefined || methods.length > 0, 'methods: must name GET or POST');
+  insist(!OPERATIONS.has(interaction) || methods?.includes('POST') !== true, 'methods: operations are carried out by GET only');
+  insist(
+    methods === undefined || SEARCHES.has(interaction) || OPERATIONS.has(interaction),
+    `methods: ${interaction} has one method`,
+  );
+  insist(instance === undefined || INSTANCES.has(interaction), `instance: ${interaction} names no id`);
+  if (Array.isArray(instance)) for (const each of instance) insist(isId(String(each)), `instance: ${String(each)} is no id`);
+  insist(maxCount === undefined || (Number.isInteger(maxCount) && maxCount >= 1), 'maxCount: must be a whole number from 1');
+  insist(maxCount === undefined || LISTINGS.has(interaction), `maxCount: ${interaction} has no pages`);
+  insist(ifMatch === undefined || interaction === 'update', 'ifMatch: is for updates');
+  return faults;
+}
+
+function useOf({ interaction }: Rule): ParameterUse {
+  if (SEARCHES.has(interaction)) return 'search';
+  if (OPERATIONS.has(interaction)) return 'operation';
+  if (LISTINGS.has(interaction)) return 'history';
+  if (interaction === 'read' || interaction === 'vread') return 'read';
+  return interaction === 'capabilities' ? 'capabilities' : 'none';
+}
+
+function isKnown(key: string, rule: Rule, { fhirVersion }: Role): boolean {
+  try {
+    const parameter = parseParameter({ name: key, value: 'x' }, fhirVersion);
+    const types: readonly (string | undefined)[] = rule.types.length === 0 ? [undefined] : rule.types;
+    return types.every((type) => isKnownParameter(parameter, useOf(rule), fhirVersion, type));
+  } catch {
+    return false;
+  }
+}
+
+function parameterFaults(key: string, wanted: ParameterRule, rule: Rule, role: Role): readonly string[] {
+  const field = `parameters.${key}`;
+  const faults = isKnown(key, rule, role)
+    ? []
+    : [`${field}: is no parameter of ${rule.interaction} ${rule.types.join(' ')}`.trimEnd()];
+  if ('oneOf' in wanted && wanted.oneOf.length === 0) faults.push(`${field}: oneOf names nothing`);
+  if ('subsetOf' in wanted && wanted.subsetOf.length === 0) faults.push(`${field}: subsetOf names nothing`);
+  if ('equals' in wanted && (wanted.equals.length === 0 || wanted.equals.some((values) => values.length === 0)))
+    faults.push(`${field}: equals names nothing`);
+  if ('range' in wanted && !(wanted.range[0] <= wanted.range[1])) faults.push(`${field}: the range is empty`);
+  if ('pattern' in wanted && !(wanted.pattern instanceof RegExp)) faults.push(`${field}: pattern must be a regular expression`);
+  return faults;
+}
+
+function includeFaults(
+  field: 'includes' | 'revincludes',
+  include: IncludeRule | undefined,
+  rule: Rule,
+  { fhirVersion }: Role,
+): readonly string[] {
+  if (include === undefined) return [];
+  const faults: string[] = [];
+  if (!SEARCHES.has(rule.interaction)) faults.push(`${field}: are for searches`);
+  if (include.values.length === 0 || include.types.length === 0)
+    faults.push(`${field}: needs values and the types that come along`);
+  for (const type of include.types)
+    if (!isResourceType(fhirVersion, type)) faults.push(`${field}.types: ${type} is no type of ${fhirVersion}`);
+  for (const value of include.values) {
+    const parsed = parseInclude(value, fhirVersion);
+    if (parsed === undefined) faults.push(`${field}: ${value} must be Type:parameter or Type:parameter:Target`);
+    else if (field === 'includes' && parsed.target !== undefined && !include.types.includes(parsed.target))
+      faults.push(`${field}: ${value} brings ${parsed.target}, which is not among types`);
+    else if (field === 'revincludes' && !include.types.includes(parsed.source))
+      faults.push(`${field}: ${value} brings ${parsed.source}, which is not among types`);
+  }
+  return faults;
+}
+
+function patientFaults(patient: PatientRule, rule: Rule, role: Role): readonly string[] {
+  const faults: string[] = [];
+  const { interaction, types } = rule;
+  for (const each of patient.is ?? [])
+    if (!/^Patient\/[A-Za-z0-9.-]{1,64}$/.test(each)) faults.push(`patient.is: ${each} must be Patient/[id]`);
+  if ('element' in patient && !/^[a-zA-Z]+(?:\.[a-zA-Z]+)*$/.test(patient.element))
+    faults.push('patient.element: must be a path such as subject');
+  switch (patient.from) {
+    case 'path':
+      if (interaction !== 'search-compartment' && !(INSTANCES.has(interaction) && types.every((type) => type === 'Patient')))
+        faults.push('patient.from: path is for instances of Patient and for compartments');
+      break;
+    case 'parameter':
+      if (!SEARCHES.has(interaction)) faults.push('patient.from: parameter is for searches');
+      if (patient.parameters.length === 0) faults.push('patient.parameters: names nothing');
+      for (const key of patient.parameters)
+        if (!isKnown(key, rule, role)) faults.push(`patient.parameters: ${key} is no parameter of ${types.join(' ')}`);
+      break;
+    case 'body':
+      if (interaction !== 'create' && interaction !== 'update') faults.push('patient.from: body is for create and update');
+      break;
+    case 'look-up':
+      if (!INSTANCES.has(interaction)) faults.push('patient.from: look-up needs an interaction with an id');
+      break;
+    case 'grant':
+      break;
+  }
+  return faults;
+}
+
+function obligationFaults(rule: Rule, useCase: Parameters<typeof ruleFaults>[0]): readonly string[] {
+  const faults: string[] = [];
+  const insist = (among: readonly { readonly name: string }[] | undefined, what: string, name: string): void => {
+    if (among?.some((each) => each.name === name) !== true) faults.push(`obligations: the use case has no ${what} ${name}`);
+  };
+  for (const obligation of rule.obligations ?? []) {
+    if (obligation.kind === 'guard-write') insist(useCase.writes, 'write', obligation.guard);
+    if (obligation.kind === 'review') insist(useCase.reviews, 'review', obligation.review);
+    if (obligation.kind === 'filter') insist(useCase.filters, 'filter', obligation.filter);
+    if (obligation.kind === 'answer-locally') insist(useCase.answers, 'answer', obligation.answer);
+  }
+  return faults;
+}
