@@ -18,7 +18,11 @@ export function gatewayConfig(ports: Ports, parts: readonly Part[], useCaseFolde
               subject: node.subject.id,
               authorizationServerUrl: node.subject.authorizationServerUrl,
               node: { url: node.url, generations: ['v1', 'v2'] },
-              fhir: { url: tenant.fhir.url, version: tenant.definition.fhirVersion },
+              fhir: {
+                url: tenant.fhir.url,
+                version: tenant.definition.fhirVersion,
+                ...(tenant.definition.document === undefined ? {} : { document: tenant.definition.document }),
+              },
               useCases: tenant.definition.useCases,
             },
           ] as const,

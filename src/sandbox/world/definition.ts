@@ -20,6 +20,8 @@ export interface TenantDefinition {
   readonly behaviour?: Partial<Behaviour>;
   /** A FHIR server that runs elsewhere and has been loaded, for tests against real ones; the simulated one is there, and unused. */
   readonly fhirUrl?: string;
+  /** Who makes `$document`; as in `sluis.yaml`. */
+  readonly document?: 'upstream' | 'assemble';
   /** Settings of each use case, as they stand in `sluis.yaml`. */
   readonly useCases: Readonly<Record<string, unknown>>;
   /** Compound services of its DID document: name to endpoints; `oauth` is added. */
