@@ -13,6 +13,7 @@ import type { RequestRecord } from './record.ts';
 import { refuseDenied, refuseRejected } from './refusal.ts';
 import type { Reply } from './reply.ts';
 import type { Authenticated, Decided, Permitted } from './stages.ts';
+import type { UpstreamAnswer } from '../upstream/forward.ts';
 import { rewriteHeader } from '../upstream/rewrite.ts';
 import { prepareCreate, prepareUpdate, type Prepared } from './write-resource.ts';
 
@@ -70,13 +71,21 @@ export async function answerTransaction(
   }
   await Promise.all(ready.map(({ request }) => request.record.intent()));
   const upstream = options.upstream(tenant);
-  const answer = await upstream.forward({
+  const forwarding = upstream.forward({
     method: 'POST',
     path: '',
     query: '',
     headers: { accept: FHIR_JSON, 'content-type': FHIR_JSON, prefer: 'return=minimal' },
     body: printJson(printBundle({ bundleType: 'transaction', entries: ready.map(({ sent }) => sent) }, upstream.bases.upstream)),
   });
+  let answer: UpstreamAnswer;
+  try {
+    answer = await forwarding;
+  } catch (error) {
+    // Whether it was carried out is not known; no record of an entry stays open.
+    await closeAll(ready, 'failed', error instanceof GatewayError ? error.status : 500);
+    throw error;
+  }
   if (answer.status !== 200) {
     answer.body.on('error', () => undefined).destroy();
     await closeAll(ready, 'failed', answer.status);

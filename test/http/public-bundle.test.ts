@@ -189,6 +189,19 @@ describe('a transaction', () => {
     expect(upstream()).toEqual([]);
   });
 
+  it('that gets no answer leaves no record open', async () => {
+    gate.fhir = (request, response, body) => {
+      if (request.method === 'POST') request.socket.destroy();
+      else server(request, response, body);
+    };
+    const answer = await post({ type: 'transaction', entry: [create('Patient/mine'), put('mine-1')] });
+    expect(answer.status).toBe(502);
+    const records = await gate.audited(answer.headers.get('x-request-id') ?? '');
+    const partsOf = (phase: string) => records.filter((each) => each.phase === phase).map(({ part }) => part ?? 'whole');
+    expect(partsOf('intent').sort()).toEqual(['entry-1', 'entry-2', 'whole']);
+    expect(partsOf('outcome').sort()).toEqual(['entry-1', 'entry-2', 'whole']);
+  });
+
   it('whose answer has another number of entries, or another’s record, does not leave (B18, X10)', async () => {
     const answering =
       (entry: object[]): FhirHandler =>
