@@ -7,7 +7,9 @@ import type { UpstreamAnswer } from '../upstream/forward.ts';
 /** @throws GatewayError `upstream_failed` for anything that is not called JSON */
 export function insistOnJson(answer: UpstreamAnswer): void {
   const type = answer.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
-  if (type === FHIR_JSON || type === 'application/json' || type === 'application/json+fhir') return;
+  const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(answer.headers.get('content-type') ?? '')?.[1]?.toLowerCase();
+  const isUtf8 = charset === undefined || charset === 'utf-8' || charset === 'utf8';
+  if (isUtf8 && (type === FHIR_JSON || type === 'application/json' || type === 'application/json+fhir')) return;
   throw new GatewayError('upstream_failed', 'the FHIR server answered with another format', { reason: 'upstream_not_json' });
 }
 

@@ -2,6 +2,7 @@ import { GatewayError } from '../errors.ts';
 import type { Interaction } from '../fhir/interaction.ts';
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../fhir/json.ts';
 import type { PermitVerdict } from '../pdp/decide.ts';
+import { parametersOf } from '../pdp/rules.ts';
 import { shows } from './proof.ts';
 
 /** Whether an interaction is answered by a Bundle of what was found. */
@@ -68,8 +69,12 @@ function judgeEntry(verdict: PermitVerdict, entry: JsonObject, resource: JsonObj
     return;
   }
   if (mode === 'match') throw unproved(`a ${type} was matched that was not asked for`);
-  const included = [...(rule.includes?.types ?? []), ...(rule.revincludes?.types ?? [])];
-  if (!included.includes(type)) throw unproved(`a ${type} came along that the rule does not name`);
+  const asked = parametersOf(interaction).map(({ name }) => name);
+  const included = [
+    ...(asked.includes('_include') ? (rule.includes?.types ?? []) : []),
+    ...(asked.includes('_revinclude') ? (rule.revincludes?.types ?? []) : []),
+  ];
+  if (!included.includes(type)) throw unproved(`a ${type} came along that was not asked for`);
   // Asked for and included at once: of the type asked for, so that it has to show the same.
   if (isAskedFor(interaction, type, id) && !shows(resource, proofs, base))
     throw unproved(`a ${type} came along that does not show its proof`);

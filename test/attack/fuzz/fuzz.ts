@@ -16,53 +16,69 @@ const PATIENCE_MS = 15_000;
 const QUIET_MS = 400;
 const MAX_FINDINGS = 20;
 
-interface Finding {
+export interface Finding {
   readonly problem: string;
   /** Those that were under way: the one at fault is among them. */
   readonly mutants: readonly Mutant[];
 }
 
+/** What a run has found. */
+export interface Fuzzed {
+  readonly findings: readonly Finding[];
+  readonly statuses: ReadonlyMap<number, number>;
+  /** Requests that reached the FHIR server, look-ups left out. */
+  readonly sent: number;
+}
+
 /**
  * Sends mutants to a gate and watches what reaches its FHIR servers: all of it must be canonical, something that `chart` permits, and on record as
- * permitted. @returns whether nothing was found
+ * permitted.
  */
-export async function runFuzzer({ count, seed, index }: FuzzArguments): Promise<boolean> {
+export async function fuzzQuietly({ count, seed, index }: FuzzArguments): Promise<Fuzzed> {
   const seeds = seedRequests(HOST);
-  console.log(`fuzzer: ${index === undefined ? `${count} mutants` : `mutant ${index}`} of the seed ${seed}`);
   const upstream = await startFuzzUpstream();
   const bench = await startBench({ fhirUrl: () => upstream.url, keepLog: false });
   tellTokens(bench);
   const findings: Finding[] = [];
   const statuses = new Map<number, number>();
-  const startedMs = performance.now();
   let sent = 0;
-  let current: readonly Mutant[] = [];
+  const indices = index === undefined ? Array.from({ length: count }, (_each, number) => number) : [index];
+  for (let at = 0; at < indices.length && findings.length < MAX_FINDINGS; at += ROUND) {
+    const mutants = indices.slice(at, at + ROUND).map((number) => createMutant(seeds, seed, number));
+    underWay = mutants;
+    if (index !== undefined) mutants.forEach((mutant) => show(mutant));
+    findings.push(...(await runRound(mutants, bench.address, statuses)));
+    const watched = await watch(bench, upstream);
+    sent += watched.sent;
+    // What is wrong upstream is found again with the mutants one by one.
+    if (watched.problems.length > 0) findings.push(...(await narrow(mutants, bench, upstream, watched.problems)));
+  }
+  await bench.close();
+  await upstream.close();
+  return { findings, statuses, sent };
+}
+
+/** For what is said when the process comes to an end that nobody asked for. */
+let underWay: readonly Mutant[] = [];
+
+/** The same as a command: prints what it does and finds. @returns whether nothing was found */
+export async function runFuzzer(args: FuzzArguments): Promise<boolean> {
+  const { count, seed, index } = args;
+  console.log(`fuzzer: ${index === undefined ? `${count} mutants` : `mutant ${index}`} of the seed ${seed}`);
+  const startedMs = performance.now();
   const crash = (error: unknown): void => {
     console.error('fuzzer: the gateway threw what nobody caught:', error);
-    print({ problem: 'a crash', mutants: current }, seed);
+    print({ problem: 'a crash, of one of these', mutants: underWay }, seed);
     process.exit(1);
   };
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
-  const indices = index === undefined ? Array.from({ length: count }, (_each, number) => number) : [index];
-  for (let at = 0; at < indices.length && findings.length < MAX_FINDINGS; at += ROUND) {
-    current = indices.slice(at, at + ROUND).map((number) => createMutant(seeds, seed, number));
-    if (index !== undefined) current.forEach((mutant) => show(mutant));
-    findings.push(...(await runRound(current, bench.address, statuses)));
-    const watched = await watch(bench, upstream);
-    sent += watched.sent;
-    // What is wrong upstream is found again with the mutants one by one.
-    if (watched.problems.length > 0) findings.push(...(await narrow(current, bench, upstream, watched.problems)));
-  }
-  process.off('uncaughtException', crash);
-  process.off('unhandledRejection', crash);
-  await bench.close();
-  await upstream.close();
+  const { findings, statuses, sent } = await fuzzQuietly(args);
   for (const finding of findings) print(finding, seed);
   const seconds = (performance.now() - startedMs) / 1000;
   const counts = [...statuses].sort(([one], [other]) => one - other).map(([status, times]) => `${status}: ${times}`);
   console.log(`fuzzer: answers ${counts.join(', ')}; ${sent} requests upstream; ${seconds.toFixed(1)} s`);
-  console.log(`${indices.length - findings.length} passed, ${findings.length} failed`);
+  console.log(`${(index === undefined ? count : 1) - findings.length} passed, ${findings.length} failed`);
   return findings.length === 0;
 }
 

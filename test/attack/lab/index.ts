@@ -44,6 +44,15 @@ const narrowed: Role = {
   ],
 };
 
+/** By a grant in the ledger alone. */
+const granted: Role = {
+  id: 'granted',
+  purpose: 'lab-granted',
+  scopes: ['lab-granted'],
+  fhirVersion: 'R4',
+  rules: [{ id: 'patient-read', interaction: 'read', types: ['Patient'], instance: 'granted' }],
+};
+
 /** May move a task on, by the steps that there are. */
 const worker: Role = {
   id: 'worker',
@@ -88,7 +97,7 @@ function isLabelled(resource: JsonObject): boolean {
 export default defineUseCase({
   id: 'lab',
   title: 'What the attack suite needs besides its chart',
-  roles: [guest, person, narrowed, worker],
+  roles: [guest, person, granted, narrowed, worker],
   parseConfig: (settings) => z.strictObject({}).parse(settings ?? {}),
   decide: (request, _config, information) => {
     if (behaviour.decide === undefined) return permit('by_lab');

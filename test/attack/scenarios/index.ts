@@ -1,5 +1,6 @@
 import type { Scenario, Waiting } from '../run/scenario.ts';
 import { auditScenarios } from './audit.ts';
+import { engineScenarios } from './engine.ts';
 import { resourceScenarios } from './resources.ts';
 import { tenancyScenarios } from './tenancy.ts';
 import { timingScenarios } from './timing.ts';
@@ -12,5 +13,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...resourceScenarios,
   ...auditScenarios,
   ...timingScenarios,
+  ...engineScenarios,
 ];
 export const WAITING: readonly Waiting[] = [];
