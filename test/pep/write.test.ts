@@ -43,7 +43,12 @@ async function write(world: World = {}): Promise<{ readonly steps: readonly stri
   // Only what the write looks at; everything before it has tests of its own.
   const permitted = {
     authenticated: { addressed: { received, tenant }, body: () => Promise.resolve({ ...task, status: 'accepted' }) },
-    verdict: { request: { resource: { type: 'Task', id: '1' } }, selected: { useCase: { id: 'notes' } }, reviews: [], responseHeaders: {} },
+    verdict: {
+      request: { resource: { type: 'Task', id: '1' } },
+      selected: { useCase: { id: 'notes' } },
+      reviews: [],
+      responseHeaders: {},
+    },
   } as unknown as Permitted;
   const guard: GuardedWrite<unknown> = {
     name: 'status',

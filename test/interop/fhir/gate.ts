@@ -109,6 +109,8 @@ export function insistOnNoTrace({ headers, text }: Exchange, server: ServerClien
     host.replaceAll('/', '\\/'),
     'HAPI-',
     'HAPI FHIR',
+    'SIM-',
+    'Simulated FHIR',
     'ca.uhn.',
     'java.lang',
   ]) {

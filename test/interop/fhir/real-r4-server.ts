@@ -9,13 +9,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { startSandbox } from '../../../src/sandbox/control/sandbox.ts';
 import { at, insist } from '../../../src/sandbox/scenario/step.ts';
-import { attackResources, attackWorld, marker } from '../../../src/sandbox/world/attack.ts';
-import type { WorldDefinition } from '../../../src/sandbox/world/definition.ts';
-import { checkChartBundles } from './chart/bundles.ts';
+import { attackResources, marker } from '../../../src/sandbox/world/attack.ts';
 import { createChartGate, CUSTODIAN, storedIds, type ChartGate } from './chart/gate.ts';
-import { checkChartReads } from './chart/reads.ts';
-import { checkChartSearches } from './chart/searches.ts';
-import { checkChartWrites } from './chart/writes.ts';
+import { attackWorldBefore, checkChart } from './chart/index.ts';
 import { createReport } from './report.ts';
 import { createServerClient, exchange, loadResources, type ServerClient } from './server.ts';
 import { same } from './store-checks.ts';
@@ -42,7 +38,7 @@ async function run(server: ServerClient): Promise<void> {
   });
   if (loaded === undefined) return;
   const sandbox = await report.check('the world attack starts, with the real server as that of a', () =>
-    startSandbox({ definition: before(server), ports: 'auto', environment: process.env }),
+    startSandbox({ definition: attackWorldBefore(server), ports: 'auto', environment: process.env }),
   );
   if (sandbox === undefined) return;
   try {
@@ -51,10 +47,7 @@ async function run(server: ServerClient): Promise<void> {
       const { status, text } = await exchange(`${sandbox.description.internal}/health/ready`, { method: 'GET' });
       same([status, text.includes(new URL(server.base).host)], [200, false]);
     });
-    await checkChartReads(report, gate, server);
-    await checkChartSearches(report, gate, server);
-    await checkChartWrites(report, gate, server);
-    await checkChartBundles(report, gate, server);
+    await checkChart(report, gate, server);
     const said = await report.check('the attack suite finds nothing', () => attack(gate));
     if (said !== undefined)
       report.line(`      ${said}; ${[...SERVERS_DIFFER].map((each) => each.join(': ')).join(', ')} may differ`);
@@ -62,15 +55,6 @@ async function run(server: ServerClient): Promise<void> {
     await sandbox.close();
     await forget(server).catch((error: unknown) => report.line(`what was created is still there: ${String(error)}`));
   }
-}
-
-function before(server: ServerClient): WorldDefinition {
-  const organizations = attackWorld.organizations.map((organization) =>
-    organization.id === CUSTODIAN && organization.tenant !== undefined
-      ? { ...organization, tenant: { ...organization.tenant, fhirUrl: server.base } }
-      : organization,
-  );
-  return { ...attackWorld, name: 'interop', organizations };
 }
 
 /** Deletes what a run has created: observations of the two patients that the world does not hold. */

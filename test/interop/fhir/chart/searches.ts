@@ -41,6 +41,10 @@ export async function checkChartSearches(report: Report, gate: ChartGate, server
       );
     });
   }
+  await check('HEAD of a search is answered, although servers refuse it', async () => {
+    const { status, text } = await gate.send('HEAD', '/Observation?patient=mine');
+    same([(await server.send('HEAD', '/Observation?patient=mine')).status, status, text], [400, 200, '']);
+  });
   await check('all entries, links and references are at our base', async () => {
     const { json } = await gate.send('GET', '/Observation?patient=mine&_count=7&_include=Observation:subject');
     for (const entry of listAt(json, 'entry'))

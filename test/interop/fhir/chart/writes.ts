@@ -4,7 +4,7 @@ import { outcomeText } from '../gate.ts';
 import type { Report } from '../report.ts';
 import type { Exchange, ServerClient } from '../server.ts';
 import { same } from '../store-checks.ts';
-import { observation, storedIds, type ChartGate } from './gate.ts';
+import { namesOf, observation, storedIds, type ChartGate } from './gate.ts';
 
 export async function checkChartWrites({ check }: Report, gate: ChartGate, server: ServerClient): Promise<void> {
   const count = async (about: string): Promise<number> => (await storedIds(server, `patient=Patient/${about}`)).length;
@@ -21,6 +21,14 @@ export async function checkChartWrites({ check }: Report, gate: ChartGate, serve
     same([status, path === '/Observation/chosen', /"value": ?1\.50/.test(stored)], [200, false, true]);
     same((await gate.send('GET', path)).status, 200);
     return path;
+  });
+  await check('what was created is found at once, although servers remember what a search found before', async () => {
+    const found = async (): Promise<readonly string[]> =>
+      (await gate.pages('/Observation?patient=mine&_sort=-date&_count=50')).flatMap(({ json }) => namesOf(json));
+    const before = await found();
+    const answer = await gate.send('POST', '/Observation', { body: observation('Patient/mine') });
+    const name = /Observation\/[^/]+/.exec(answer.headers.get('location') ?? '')?.[0] ?? '';
+    same([before.includes(name), (await found()).includes(name)], [false, true]);
   });
   await check('what was written is not sent back, whatever Prefer says: who may read it reads it', async () => {
     for (const prefer of ['minimal', 'representation', 'OperationOutcome']) {
