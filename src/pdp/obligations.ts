@@ -157,8 +157,7 @@ function fitFault(interaction: Interaction, { guard, local, narrowings, filters,
   const isChange = kind === 'update';
   // What changes something goes up only under a guard: nothing of the caller's bytes is passed on unjudged.
   if (isChange && guard === undefined) return { code: 'write_without_guard', text: `${kind} needs a guard` };
-  if (!isChange && guard !== undefined)
-    return { code: 'obligation_unfit', text: `a guard is for update, not for ${kind}` };
+  if (!isChange && guard !== undefined) return { code: 'obligation_unfit', text: `a guard is for update, not for ${kind}` };
   if (!isCarriedOut(interaction)) return { code: 'interaction_not_carried_out', text: `the gate does not carry out ${kind}` };
   if (isWrite(interaction)) {
     if (local !== undefined || narrowings.length > 0 || filters.length > 0)
