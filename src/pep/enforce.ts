@@ -132,6 +132,7 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
   const { headers } = received;
   const caller = await options.authenticator.authenticate(tenant, presentedBy(received), isWrite(addressed.interaction));
   record.authenticated(caller);
+  insistOnPlainBody(headers.get('content-encoding'));
   const form = await readForm(addressed, options.maxMessageBytes);
   const asked = form === undefined ? addressed.interaction : parseWithForm(addressed, form);
   const continuation = openContinuation(asked, tenant, options);
@@ -155,6 +156,14 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
     ...(continuation === undefined ? {} : { continuation }),
     body,
   };
+}
+
+/** A compressed body may be a bomb, and nobody needs one (attack case S10). @throws GatewayError `unsupported_media_type` (415) */
+function insistOnPlainBody(coding: string | undefined): void {
+  if (coding === undefined || coding.toLowerCase() === 'identity') return;
+  throw new GatewayError('unsupported_media_type', 'the body is encoded', {
+    fields: [{ field: 'Content-Encoding', problem: 'must be identity, or absent' }],
+  });
 }
 
 /** @throws GatewayError `forbidden` for a link that is none of ours, or too old: for the caller as any denial */

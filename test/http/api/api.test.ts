@@ -73,6 +73,11 @@ describe('who may call', () => {
     expect((await call(world, 'POST', `${A}/explain`, { key: 'ehr-a', body })).status).toBe(403);
     const wrong = await call(world, 'POST', `${A}/explain`, { key: 'operator-a', body: { ...body, method: 'TRACE' } });
     expect(wrong.status).toBe(400);
+    const unknown = await call(world, 'POST', `${A}/explain`, {
+      key: 'operator-a',
+      body: { ...body, tenant: 'b', createdBy: 'x' },
+    });
+    expect([unknown.status, JSON.stringify(unknown.json)]).toEqual([400, expect.stringContaining('createdBy')]);
     expect(JSON.stringify(world.audited)).not.toContain('a.b.c');
   });
 
