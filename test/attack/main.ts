@@ -20,6 +20,6 @@ try {
   // Some cases leave sockets half open on purpose; nothing of the run waits for them.
   process.exit(process.exitCode ?? 0);
 } catch (error) {
-  console.error(`attack: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  console.error(`attack: ${error instanceof Error ? error.message : String(error)}`);
   process.exit(1);
 }
