@@ -47,6 +47,12 @@ const RESPONSE_HEADERS: ReadonlySet<string> = new Set([
   'warning',
 ]);
 
+const REDACTED = /^[A-Z][A-Za-z]*(?:\.(?!resourceType$)[a-z][A-Za-z0-9]*)+$/;
+
+function areElements(elements: unknown): elements is readonly string[] {
+  return Array.isArray(elements) && elements.every((each) => typeof each === 'string' && REDACTED.test(each));
+}
+
 /** Resolves the obligations of a permit. @returns a fault when one is unknown, cannot be kept for this interaction, or contradicts another */
 export function resolveObligations(
   useCase: UseCase,
@@ -94,6 +100,9 @@ export function resolveObligations(
         break;
       }
       case 'redact':
+        // What names no element would redact nothing.
+        if (!areElements(obligation.elements))
+          return { code: 'obligation_unfit', text: 'an element is named from its type, as in Patient.name' };
         redacted.push(...obligation.elements);
         break;
       case 'max-count':
@@ -143,6 +152,9 @@ export function resolveObligations(
   };
 }
 
+/** Parameters by which a resource comes without what a filter goes by (attack cases Q25, Q50). */
+const TAKES_AWAY: ReadonlySet<string> = new Set(['_elements', '_summary']);
+
 interface Fitting {
   readonly guard: Guard | undefined;
   readonly local: LocalAnswer<unknown> | undefined;
@@ -163,6 +175,8 @@ function fitFault(interaction: Interaction, { guard, local, narrowings, filters,
     if (local !== undefined || narrowings.length > 0 || filters.length > 0)
       return { code: 'obligation_unfit', text: `what is for reads does not fit ${kind}` };
   }
+  if (filters.length > 0 && 'parameters' in interaction && interaction.parameters.some(({ key }) => TAKES_AWAY.has(key)))
+    return { code: 'obligation_unfit', text: 'a filter needs all elements: no _elements and no _summary' };
   if ('type' in interaction && interaction.type === 'Binary' && (filters.length > 0 || redacted.length > 0))
     return { code: 'obligation_unfit', text: 'nobody looks inside a Binary' };
   return undefined;

@@ -50,7 +50,7 @@ export async function answerRead(permitted: Permitted, record: RequestRecord, op
     const found = judgeStatus(answer.status);
     if (found === 'not-modified') {
       discard(answer.body);
-      return await whole(record, 304, passedHeaders(record, answer.headers), undefined);
+      return await whole(record, 304, obliged(passedHeaders(record, answer.headers), permitted.verdict), undefined);
     }
     const json = permitted.authenticated.answer === 'json';
     if (isBytes(permitted)) return await answerStreamed(permitted, record, answer, json, upstream);
@@ -155,14 +155,19 @@ function answerBytes(
   theirs: ReadonlyMap<string, string>,
   upstream: Upstream,
 ): Promise<Reply> {
-  const headers = passedHeaders(record, theirs);
+  const headers = obliged(passedHeaders(record, theirs), permitted.verdict);
   headers['content-type'] = JSON_CONTENT;
-  for (const [name, value] of Object.entries(permitted.verdict.responseHeaders)) {
+  const isHead = permitted.authenticated.addressed.received.method === 'HEAD';
+  return whole(record, 200, headers, rewriteBody(bytes, upstream.bases), isHead);
+}
+
+/** With the headers that the permit sets, without those that it strips. */
+function obliged(headers: Record<string, string>, { responseHeaders }: PermitVerdict): Record<string, string> {
+  for (const [name, value] of Object.entries(responseHeaders)) {
     if (value === null) Reflect.deleteProperty(headers, name);
     else headers[name] = value;
   }
-  const isHead = permitted.authenticated.addressed.received.method === 'HEAD';
-  return whole(record, 200, headers, rewriteBody(bytes, upstream.bases), isHead);
+  return headers;
 }
 
 /** The answer to a write: what the caller may read of it, it reads. */
@@ -199,7 +204,7 @@ async function answerStreamed(
   upstream: Upstream,
 ): Promise<Reply> {
   const { tenant, received } = permitted.authenticated.addressed;
-  const headers = passedHeaders(record, answer.headers);
+  const headers = obliged(passedHeaders(record, answer.headers), permitted.verdict);
   if (json) {
     insistOnJson(answer);
     headers['content-type'] = JSON_CONTENT;

@@ -41,7 +41,9 @@ export function judgeListing(
   const { total, link: _link, entry: _entry, ...rest } = bundle;
   const hasMore = link.some(({ relation }) => relation === 'next');
   const isWhole = continuation === undefined && !hasMore && total === matchesIn(entries);
-  const isTold = total !== undefined && !isFiltered && (verdict.proofs.length === 0 || said === 'proved' || isWhole);
+  // Further pages may hold what a filter does not keep.
+  const isOfKept = !isFiltered && (verdict.filters.length === 0 || isWhole);
+  const isTold = total !== undefined && isOfKept && (verdict.proofs.length === 0 || said === 'proved' || isWhole);
   return {
     ...rest,
     ...(isTold ? { total } : {}),

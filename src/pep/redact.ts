@@ -29,12 +29,18 @@ function redactValue(value: JsonValue, paths: readonly (readonly string[])[], ve
     if (result !== value) result = marked(result, version);
   }
   const entries = Object.entries(result).map(([name, member]) => [name, redactValue(member, paths, version)] as const);
-  return entries.every(([name, member]) => member === result[name]) ? result : Object.fromEntries(entries);
+  if (entries.every(([name, member]) => member === result[name])) return result;
+  const redacted: JsonObject = Object.fromEntries(entries);
+  // The narrative of a resource tells of those that it contains.
+  return typeof type === 'string' && redacted['contained'] !== result['contained'] ? marked(redacted, version) : redacted;
 }
 
 /** What is left without the element, and without its twin that holds extensions. */
 function without(value: JsonValue, path: readonly string[]): JsonValue {
-  if (isJsonArray(value)) return mapped(value, (each) => without(each, path));
+  if (isJsonArray(value)) {
+    const left = mapped(value, (each) => without(each, path));
+    return left === value ? value : left.filter((each, index) => each === value[index] || !isEmpty(each));
+  }
   if (!isJsonObject(value)) return value;
   const [name, ...rest] = path;
   if (name === undefined) return value;
@@ -42,10 +48,20 @@ function without(value: JsonValue, path: readonly string[]): JsonValue {
     const member = value[name];
     if (member === undefined) return value;
     const left = without(member, rest);
-    return left === member ? value : { ...value, [name]: left };
+    if (left === member) return value;
+    // FHIR's JSON has no empty objects and lists.
+    return isEmpty(left) ? withoutMembers(value, [name]) : { ...value, [name]: left };
   }
   if (!Object.hasOwn(value, name) && !Object.hasOwn(value, `_${name}`)) return value;
-  return Object.fromEntries(Object.entries(value).filter(([key]) => key !== name && key !== `_${name}`));
+  return withoutMembers(value, [name, `_${name}`]);
+}
+
+function withoutMembers(value: JsonObject, names: readonly string[]): JsonObject {
+  return Object.fromEntries(Object.entries(value).filter(([key]) => !names.includes(key)));
+}
+
+function isEmpty(value: JsonValue): boolean {
+  return isJsonArray(value) ? value.length === 0 : isJsonObject(value) && Object.keys(value).length === 0;
 }
 
 function marked(resource: JsonObject, version: FhirVersion): JsonObject {

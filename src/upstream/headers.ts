@@ -6,6 +6,7 @@ import { rewriteHeader, type Bases } from './rewrite.ts';
 // What may go upstream besides what the gate sets itself (`host`, `accept-encoding`, its own login).
 const REQUEST_HEADERS: ReadonlySet<string> = new Set([
   'accept',
+  'accept-language',
   'cache-control',
   'content-type',
   'if-match',

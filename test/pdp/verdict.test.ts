@@ -73,6 +73,8 @@ describe('what a use case returns', () => {
     ['null', [null], 'decision_failed'],
     ['a review that it does not have', [{ kind: 'review', review: 'other' }], 'obligation_unknown'],
     ['a guard that it does not have', [{ kind: 'guard-write', guard: 'other' }], 'obligation_unknown'],
+    ['an element without its type', [{ kind: 'redact', elements: ['name'] }], 'obligation_unfit'],
+    ['elements that are no list', [{ kind: 'redact', elements: 'Patient.name' }], 'obligation_unfit'],
     ['a guard on a read', [{ kind: 'guard-write', guard: 'status' }], 'obligation_unfit'],
   ])('with a condition that cannot be kept is a denial: %s', async (_what, obligations, code) => {
     expect(await reasonOf({ decide: returning({ effect: 'permit', reason: { code: 'x' }, obligations }) })).toBe(code);

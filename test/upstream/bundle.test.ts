@@ -37,10 +37,34 @@ describe('the names in a document', () => {
     },
   );
 
-  it('of what is no document are not touched', () => {
+  it('of what is no answer are not touched', () => {
     const bundle = parseJsonObject(
-      Buffer.from('{"resourceType":"Bundle","type":"searchset","entry":[{"fullUrl":"http://x/Patient/1"}]}'),
+      Buffer.from('{"resourceType":"Bundle","type":"collection","entry":[{"fullUrl":"http://x/Patient/1"}]}'),
     );
     expect(nameEntries(bundle, BASES)).toBe(bundle);
+  });
+});
+
+describe('the names in a list', () => {
+  it.each(['searchset', 'history'])('are ours whatever the server calls itself, and entries have no links: %s', (type) => {
+    const theirs = 'http://fhir.internal.example:9999/fhir';
+    const deletion = { request: { method: 'DELETE', url: 'Patient/2' } };
+    const link = [{ relation: 'self', url: `${BASES.public}/Patient` }];
+    expect(
+      named({
+        resourceType: 'Bundle',
+        type,
+        link,
+        entry: [
+          { fullUrl: `${theirs}/Patient/1`, link: [{ relation: 'alternate', url: `${theirs}/x` }], resource: PATIENT },
+          { fullUrl: `${theirs}/Patient/2`, ...deletion },
+        ],
+      }),
+    ).toEqual({
+      resourceType: 'Bundle',
+      type,
+      link,
+      entry: [{ fullUrl: `${BASES.upstream}/Patient/1`, resource: PATIENT }, deletion],
+    });
   });
 });
