@@ -1,6 +1,6 @@
 import { GatewayError } from '../errors.ts';
 import { parseIfMatch, printETag } from './etag.ts';
-import { interactionId, interactionType, type Interaction } from './interaction.ts';
+import { interactionId, interactionType, isWrite, type Interaction } from './interaction.ts';
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from './json.ts';
 import { parseInteraction } from './parse-interaction.ts';
 import { interactionPath, printInteraction } from './print-interaction.ts';
@@ -53,6 +53,11 @@ export function parseBundle(bundle: JsonObject, options: BundleOptions): Request
   const entries = entry.map((item, index) => parseEntry(item, `Bundle.entry[${String(index)}]`, options));
   const names = entries.flatMap(({ fullUrl }) => fullUrl ?? []);
   if (new Set(names).size !== names.length) throw fault('Bundle.entry', 'repeats a fullUrl');
+  // Servers take one of two, or both, in an order of their own.
+  const changed = entries.filter(({ interaction }) => isWrite(interaction) && interactionId(interaction) !== undefined);
+  const places = changed.map(({ interaction }) => interactionPath(interaction));
+  if (bundleType === 'transaction' && new Set(places).size !== places.length)
+    throw fault('Bundle.entry', 'changes one resource twice');
   return { bundleType, entries: resolveReferences(entries, options.base) };
 }
 
@@ -94,6 +99,7 @@ function parseEntry(item: JsonValue, field: string, options: BundleOptions): Bun
     throw fault(`${field}.fullUrl`, 'must be urn:uuid or the entry’s own URL');
   }
   const ifMatch = request['ifMatch'];
+  if (ifMatch !== undefined && !isWrite(interaction)) throw fault(`${field}.request.ifMatch`, 'is for writes');
   return {
     interaction,
     ...(resource === undefined ? {} : { resource }),

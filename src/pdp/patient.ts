@@ -101,20 +101,38 @@ async function fromStored(
 
 /** The patient that the Reference at an element names, relative; undefined for anything else. */
 export function patientAt(resource: JsonObject, element: string): string | undefined {
+  const reference = objectAt(resource, element)?.['reference'];
+  return typeof reference === 'string' ? patientIn(reference) : undefined;
+}
+
+function objectAt(resource: JsonObject, element: string): JsonObject | undefined {
   let value: JsonValue | undefined = resource;
   for (const name of element.split('.')) {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
     value = (value as JsonObject)[name];
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  const reference = (value as JsonObject)['reference'];
-  return typeof reference === 'string' ? patientIn(reference) : undefined;
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined;
+}
+
+/** A Reference that says besides its text whom it means: an identifier, or another type, may be somebody else. */
+function namesOtherwise(reference: JsonObject | undefined): boolean {
+  return reference !== undefined && (reference['identifier'] !== undefined || (reference['type'] ?? 'Patient') !== 'Patient');
+}
+
+function namesPatientByIdentifier(value: JsonValue): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (Array.isArray(value)) return (value as readonly JsonValue[]).some(namesPatientByIdentifier);
+  const object = value as JsonObject;
+  if (object['type'] === 'Patient' && object['reference'] === undefined && object['identifier'] !== undefined) return true;
+  return Object.values(object).some(namesPatientByIdentifier);
 }
 
 /** The patient at the element, if no other patient is referred to anywhere in what is written (attack case C13). */
 function soleWrittenPatient(resource: JsonObject, element: string): string | undefined {
   const patient = patientAt(resource, element);
-  if (patient === undefined) return undefined;
+  // By an identifier alone somebody is named whom nobody can compare.
+  if (patient === undefined || namesOtherwise(objectAt(resource, element)) || namesPatientByIdentifier(resource))
+    return undefined;
   for (const { value } of references(resource)) {
     const reference = parseReference(value);
     if (reference.kind === 'contained' || reference.kind === 'urn') continue;

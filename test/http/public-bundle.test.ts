@@ -262,6 +262,12 @@ describe('a Bundle that can be read in two ways', () => {
       },
       400,
     ],
+    [
+      'a version for a read',
+      { type: 'batch', entry: [{ request: { method: 'GET', url: 'Patient/mine', ifMatch: 'W/"1"' } }] },
+      400,
+    ],
+    ['one resource twice in a transaction', { type: 'transaction', entry: [put('mine-1'), put('mine-1')] }, 400],
     ['too many entries (B15)', { type: 'batch', entry: Array.from({ length: 21 }, () => get('Patient/mine')) }, 413],
   ])('%s is refused, and nothing goes up', async (_what, bundle, status) => {
     expect((await post(bundle)).status).toBe(status);

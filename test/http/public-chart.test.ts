@@ -288,6 +288,16 @@ describe('a create by rule', () => {
     expect(gate.arrived).toEqual([]);
   });
 
+  it.each([
+    ['by an identifier besides the reference', { subject: { reference: 'Patient/mine', identifier: { value: '9' } } }],
+    ['by another type besides the reference', { subject: { reference: 'Patient/mine', type: 'Group' } }],
+    ['by an identifier elsewhere', { focus: [{ type: 'Patient', identifier: { value: '9' } }] }],
+  ])('that may name another patient %s is 403 (C13)', async (_how, more) => {
+    const { meta: _meta, ...rest } = observation('x');
+    expect((await send('POST', '/Observation', { ...rest, ...more })).status).toBe(403);
+    expect(gate.arrived).toEqual([]);
+  });
+
   it('is 403 where it would search for a match first (H39)', async () => {
     const answer = await send('POST', '/Observation', observation('x'), { 'if-none-exist': 'identifier=x' });
     expect([answer.status, gate.arrived]).toEqual([403, []]);
