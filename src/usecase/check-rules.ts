@@ -161,6 +161,9 @@ function patientFaults(patient: PatientRule, rule: Rule, role: Role): readonly s
     case 'path':
       if (interaction !== 'search-compartment' && !(INSTANCES.has(interaction) && types.every((type) => type === 'Patient')))
         faults.push('patient.from: path is for instances of Patient and for compartments');
+      // A server that ignores the compartment would not be noticed.
+      if (interaction === 'search-compartment' && rule.narrow?.some((each) => each.with === 'patient') !== true)
+        faults.push('narrow: a compartment needs one with patient, by which each entry of the answer is proved');
       break;
     case 'parameter':
       if (!SEARCHES.has(interaction)) faults.push('patient.from: parameter is for searches');

@@ -58,6 +58,11 @@ describe('the rules of a use case', () => {
       'patient.is: mine must be Patient/[id]',
     ],
     [
+      'a compartment that nothing proves',
+      { id: 'c', interaction: 'search-compartment', types: ['Observation'], patient: { from: 'path' } },
+      'narrow: a compartment needs one with patient',
+    ],
+    [
       'a review that is not there',
       { ...search, obligations: [{ kind: 'review', review: 'r' }] },
       'obligations: the use case has no review r',
