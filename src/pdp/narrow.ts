@@ -39,6 +39,7 @@ export function narrow(interaction: Interaction, wanted: Wanted): Narrowed | Rul
   const { rule, patient, narrowings, maxCount } = wanted;
   const proofs = [...ruleProofs(interaction, rule, patient), ...narrowings];
   if (!('parameters' in interaction)) {
+    if (maxCount !== undefined) return pageless;
     return narrowings.length === 0 ? { interaction, proofs } : unfit;
   }
   let parameters = interaction.parameters;
@@ -49,11 +50,15 @@ export function narrow(interaction: Interaction, wanted: Wanted): Narrowed | Rul
     if ('code' in added) return added;
     parameters = added;
   }
+  // A read has no pages: `_count` would make a request of it that is none (FHIR knows it for searches and histories).
+  if (maxCount !== undefined && !('via' in interaction) && !interaction.kind.startsWith('history')) return pageless;
   if (maxCount !== undefined) parameters = bounded(parameters, maxCount, wanted.version);
   return { interaction: parameters === interaction.parameters ? interaction : { ...interaction, parameters }, proofs };
 }
 
 const unfit: RuleFault = { code: 'narrowing_unfit', text: 'only a search can be narrowed' };
+
+const pageless: RuleFault = { code: 'obligation_unfit', text: 'only a search or a history has pages' };
 
 function ruleProofs(interaction: Interaction, rule: Rule, patient: string | undefined): readonly Proof[] {
   if (patient === undefined || rule.patient === undefined) return [];

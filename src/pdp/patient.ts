@@ -128,7 +128,7 @@ function namesPatientByIdentifier(value: JsonValue): boolean {
 }
 
 /** The patient at the element, if no other patient is referred to anywhere in what is written (attack case C13). */
-function soleWrittenPatient(resource: JsonObject, element: string): string | undefined {
+export function soleWrittenPatient(resource: JsonObject, element: string): string | undefined {
   const patient = patientAt(resource, element);
   // By an identifier alone somebody is named whom nobody can compare.
   if (patient === undefined || namesOtherwise(objectAt(resource, element)) || namesPatientByIdentifier(resource))

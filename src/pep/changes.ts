@@ -26,6 +26,8 @@ export function judgeChanges(guard: ChangeGuard, stored: JsonObject, proposed: J
     (name) => !guard.changed.includes(`meta.${name}`) && !same(label(stored, name), label(proposed, name)),
   );
   if (labels.length > 0) return { reason: 'label_not_changeable', expression: labels.map((name) => `${type}.meta.${name}`) };
+  const metas = allowed('meta') ? [] : changedElements(ownMeta(stored), ownMeta(proposed));
+  if (metas.length > 0) return { reason: 'element_not_changeable', expression: metas.map((name) => `${type}.meta.${name}`) };
   for (const { element, steps } of guard.states ?? []) {
     const [from, to] = [stored[element], proposed[element]];
     if (same(from, to)) continue;
@@ -52,6 +54,14 @@ export function withServersMeta(proposed: JsonObject): JsonObject {
   const { versionId: _version, lastUpdated: _time, ...rest } = meta;
   const { meta: _meta, ...others } = proposed;
   return Object.keys(rest).length === 0 ? others : { ...others, meta: rest };
+}
+
+/** `meta` without labels, which are judged on their own, and without what the server says. */
+function ownMeta(resource: JsonObject): JsonObject {
+  const meta = resource['meta'];
+  if (!isJsonObject(meta)) return {};
+  const { security: _security, tag: _tag, versionId: _version, lastUpdated: _time, ...rest } = meta;
+  return rest;
 }
 
 /** Labels that a new resource would bring along. */

@@ -4,7 +4,7 @@ import { parseIfMatch, printETag } from '../fhir/etag.ts';
 import { printJson, type JsonObject } from '../fhir/json.ts';
 import { FHIR_JSON } from '../fhir/media.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
-import { patientAt } from '../pdp/patient.ts';
+import { patientAt, soleWrittenPatient } from '../pdp/patient.ts';
 import type { ChangeGuard } from '../usecase/decision.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { VersionedResource, WriteResult } from '../usecase/workflow.ts';
@@ -48,7 +48,7 @@ export async function prepareUpdate(
   const proposed = await permitted.authenticated.body();
   const stored = await lookUp(permitted, record, options);
   if (stored === undefined) return { outcome: 'denied', reason: 'stored_not_there' };
-  const denial = storedFault(permitted, stored.resource);
+  const denial = storedFault(permitted, stored.resource) ?? proposedFault(permitted, proposed);
   if (denial !== undefined) return { outcome: 'denied', reason: denial };
   if (ifVersion === undefined && rule.ifMatch === 'required')
     return { outcome: 'rejected', code: 'precondition_required', reason: 'if_match_missing' };
@@ -166,6 +166,14 @@ function storedFault({ verdict: { rule, patient } }: Permitted, stored: JsonObje
   return patient !== undefined && patientAt(stored, rule.patient.element) === patient.reference
     ? undefined
     : 'stored_of_another_patient';
+}
+
+/** A rule that finds the patient in what is stored has not seen the new version: it must stay where it is (attack cases C6, R8). */
+function proposedFault({ verdict: { rule, patient } }: Permitted, proposed: JsonObject): string | undefined {
+  if (rule.patient?.from !== 'look-up') return undefined;
+  return patient !== undefined && soleWrittenPatient(proposed, rule.patient.element) === patient.reference
+    ? undefined
+    : 'proposed_of_another_patient';
 }
 
 async function put(

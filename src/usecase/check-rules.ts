@@ -1,9 +1,11 @@
 import type { InteractionKind } from '../fhir/interaction.ts';
 import { parseInclude } from '../fhir/parameter-values.ts';
-import { isKnownParameter, type ParameterUse } from '../fhir/parameter-names.ts';
+import { isKnownParameter, searchParameterType, type ParameterUse } from '../fhir/parameter-names.ts';
 import { parseParameter } from '../fhir/parameter.ts';
 import { isId, isResourceType } from '../fhir/version.ts';
+import type { Obligation } from './decision.ts';
 import type { Role, UseCase } from './definition.ts';
+import { roleShapeFaults, ruleShapeFaults } from './rule-shape.ts';
 import type { IncludeRule, ParameterRule, PatientRule, Rule } from './rules.ts';
 
 const WITHOUT_TYPE: ReadonlySet<InteractionKind> = new Set([
@@ -17,6 +19,18 @@ const OPERATIONS: ReadonlySet<InteractionKind> = new Set(['operation-instance', 
 const SEARCHES: ReadonlySet<InteractionKind> = new Set(['search-type', 'search-system', 'search-compartment']);
 const LISTINGS: ReadonlySet<InteractionKind> = new Set([...SEARCHES, 'history-instance', 'history-type', 'history-system']);
 const INSTANCES: ReadonlySet<InteractionKind> = new Set(['read', 'vread', 'update', 'history-instance', 'operation-instance']);
+const OBLIGATIONS: ReadonlySet<string> = new Set<Obligation['kind']>([
+  'guard-write',
+  'guard-changes',
+  'narrow',
+  'filter',
+  'redact',
+  'max-count',
+  'headers',
+  'answer-locally',
+  'review',
+  'audit',
+]);
 /** What the grammar knows and the gate carries out for nobody (`pdp/obligations.ts`): a rule for it would promise what is always denied. */
 export const NEVER_CARRIED_OUT: ReadonlySet<InteractionKind> = new Set([
   'patch',
@@ -36,11 +50,18 @@ export function ruleFaults(
   useCase: Pick<UseCase, 'id' | 'roles' | 'writes' | 'reviews' | 'filters' | 'answers'>,
 ): readonly string[] {
   return useCase.roles.flatMap((role) => {
+    const shape = roleShapeFaults(role).map((fault) => `${useCase.id}/${role.id}: ${fault}`);
+    // Nothing more can be said of what is no role, or no rule.
+    if (shape.length > 0) return shape;
     const seen = new Set<string>();
     return role.rules.flatMap((rule) => {
       const isTwice = seen.has(rule.id);
       seen.add(rule.id);
-      const faults = [...(isTwice ? ['id: stands twice in the role'] : []), ...faultsOf(rule, role, useCase)];
+      const misshapen = ruleShapeFaults(rule);
+      const faults = [
+        ...(isTwice ? ['id: stands twice in the role'] : []),
+        ...(misshapen.length > 0 ? misshapen : faultsOf(rule, role, useCase)),
+      ];
       return faults.map((fault) => `${useCase.id}/${role.id}/${rule.id}: ${fault}`);
     });
   });
@@ -142,6 +163,8 @@ function includeFaults(
   for (const value of include.values) {
     const parsed = parseInclude(value, fhirVersion);
     if (parsed === undefined) faults.push(`${field}: ${value} must be Type:parameter or Type:parameter:Target`);
+    else if (field === 'includes' && rule.types.length > 0 && !rule.types.includes(parsed.source))
+      faults.push(`${field}: ${value} must begin with a type of the rule`);
     else if (field === 'includes' && parsed.target !== undefined && !include.types.includes(parsed.target))
       faults.push(`${field}: ${value} brings ${parsed.target}, which is not among types`);
     else if (field === 'revincludes' && !include.types.includes(parsed.source))
@@ -153,8 +176,6 @@ function includeFaults(
 function patientFaults(patient: PatientRule, rule: Rule, role: Role): readonly string[] {
   const faults: string[] = [];
   const { interaction, types } = rule;
-  for (const each of patient.is ?? [])
-    if (!/^Patient\/[A-Za-z0-9.-]{1,64}$/.test(each)) faults.push(`patient.is: ${each} must be Patient/[id]`);
   if ('element' in patient && !/^[a-zA-Z]+(?:\.[a-zA-Z]+)*$/.test(patient.element))
     faults.push('patient.element: must be a path such as subject');
   switch (patient.from) {
@@ -170,6 +191,8 @@ function patientFaults(patient: PatientRule, rule: Rule, role: Role): readonly s
       if (patient.parameters.length === 0) faults.push('patient.parameters: names nothing');
       for (const key of patient.parameters)
         if (!isKnown(key, rule, role)) faults.push(`patient.parameters: ${key} is no parameter of ${types.join(' ')}`);
+        else if (!namesPatient(key, rule, role))
+          faults.push(`patient.parameters: ${key} names no patient; a reference without modifier does, or _id of Patient`);
       break;
     case 'body':
       if (interaction !== 'create' && interaction !== 'update') faults.push('patient.from: body is for create and update');
@@ -183,12 +206,25 @@ function patientFaults(patient: PatientRule, rule: Rule, role: Role): readonly s
   return faults;
 }
 
+function namesPatient(key: string, { types }: Rule, { fhirVersion }: Role): boolean {
+  if (key === '_id') return types.every((type) => type === 'Patient');
+  const among: readonly (string | undefined)[] = types.length === 0 ? [undefined] : types;
+  return among.every((type) => searchParameterType(fhirVersion, type, key) === 'reference');
+}
+
 function obligationFaults(rule: Rule, useCase: Parameters<typeof ruleFaults>[0]): readonly string[] {
   const faults: string[] = [];
   const insist = (among: readonly { readonly name: string }[] | undefined, what: string, name: string): void => {
     if (among?.some((each) => each.name === name) !== true) faults.push(`obligations: the use case has no ${what} ${name}`);
   };
   for (const obligation of rule.obligations ?? []) {
+    const { kind } = obligation;
+    if (!OBLIGATIONS.has(kind)) faults.push(`obligations: ${kind} is none; there are ${[...OBLIGATIONS].join(' ')}`);
+    const isGuard = kind === 'guard-write' || kind === 'guard-changes';
+    if (isGuard && rule.interaction !== 'update') faults.push(`obligations: ${kind} is for updates, not for ${rule.interaction}`);
+    if (kind === 'narrow' && !SEARCHES.has(rule.interaction))
+      faults.push(`obligations: narrow is for searches, not for ${rule.interaction}`);
+    if (kind === 'max-count' && !LISTINGS.has(rule.interaction)) faults.push(`obligations: ${rule.interaction} has no pages`);
     if (obligation.kind === 'guard-write') insist(useCase.writes, 'write', obligation.guard);
     if (obligation.kind === 'review') insist(useCase.reviews, 'review', obligation.review);
     if (obligation.kind === 'filter') insist(useCase.filters, 'filter', obligation.filter);

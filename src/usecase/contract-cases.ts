@@ -1,4 +1,7 @@
+import { searchParameterType } from '../fhir/parameter-names.ts';
+import type { FhirVersion } from '../fhir/version.ts';
 import type { Role, UseCase } from './definition.ts';
+import { exampleOf } from './pattern-example.ts';
 import type { IncludeRule, ParameterRule, PatientRule, Rule } from './rules.ts';
 
 /** One request made from a rule: as the rule has it, or with the one difference that must not pass. */
@@ -7,9 +10,11 @@ export interface ContractCase {
   readonly rule: string;
   readonly name: string;
   readonly expect: 'match' | 'no-match';
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
   /** Below the FHIR base. */
   readonly target: string;
+  /** The form of a `POST …/_search`. */
+  readonly form?: string;
   /** The resource of a write, or what is stored, with the patient at the element of the rule. */
   readonly body?: Readonly<Record<string, unknown>>;
 }
@@ -18,48 +23,69 @@ type Pairs = readonly (readonly [string, string])[];
 
 /**
  * The contract tests of a use case, from its rules alone: for each rule the requests that it lets in, and around each the nearest that it must not let in.
- * They are run against the rules as the gate judges them (`test/usecase/contract.test.ts`); a rule that is added is tested by that.
+ * They are run against the rule alone as the gate judges it (`test/usecase/contract.test.ts`); a rule that is added is tested by that. Where a parameter must
+ * match a pattern of which no example can be made, only what must not match is tried.
  */
 export function contractCases({ roles }: Pick<UseCase, 'roles'>): readonly ContractCase[] {
-  return roles.flatMap((role) => role.rules.flatMap((rule) => casesOf(role, rule)));
+  return roles.flatMap((role) =>
+    role.rules.flatMap((rule) => {
+      const types: readonly (string | undefined)[] = rule.types.length === 0 ? [undefined] : rule.types;
+      return types.flatMap((type) => casesOf(role, rule, type));
+    }),
+  );
 }
 
-function casesOf(role: Role, rule: Rule): readonly ContractCase[] {
-  const of = { role: role.id, rule: rule.id };
-  const types: readonly (string | undefined)[] = rule.types.length === 0 ? [undefined] : [rule.types[0]];
-  return types.flatMap((type) => {
-    const path = pathOf(rule, type);
-    if (path === undefined) return [];
-    const method = methodOf(rule);
-    const whole = pairsOf(rule);
-    const at = (name: string, expect: ContractCase['expect'], pairs: Pairs, more: Partial<ContractCase> = {}): ContractCase => ({
-      ...of,
-      name,
-      expect,
-      method,
-      target: `${path}${queryOf(pairs)}`,
-      ...(rule.patient === undefined || !('element' in rule.patient)
-        ? {}
-        : { body: bodyOf(rule, type, patientOf(rule.patient)) }),
-      ...more,
-    });
-    const cases = [at('with all that it must have', 'match', whole)];
-    if (method === 'GET') cases.push(at('by HEAD', 'match', whole, { method: 'HEAD' }));
-    if (whole.length > 0) cases.push(...parameterMutants(rule, whole, at));
-    if (isSearch(rule)) cases.push(at('with a parameter that it does not list', 'no-match', [...whole, ['_filter', 'x eq y']]));
-    if (Array.isArray(rule.instance))
-      cases.push(at('with another id', 'no-match', whole, { target: `/${type ?? ''}/no-such-id` }));
-    if (rule.patient?.is !== undefined) cases.push(...patientMutants(rule, rule.patient, type, whole, at));
-    cases.push(
-      ...optionalCases(rule, whole, at),
-      ...includeCases('_include', rule.includes, whole, at),
-      ...includeCases('_revinclude', rule.revincludes, whole, at),
-    );
-    return cases;
+function casesOf(role: Role, rule: Rule, type: string | undefined): readonly ContractCase[] {
+  const path = pathOf(rule, type);
+  if (path === undefined) return [];
+  const method = rule.methods?.includes('GET') === false ? 'POST' : methodOf(rule);
+  const at: At = (name, expect, pairs, more = {}) => ({
+    role: role.id,
+    rule: rule.id,
+    name: rule.types.length > 1 ? `${type ?? ''} ${name}` : name,
+    expect,
+    ...sent(rule, more.path ?? path, more.method ?? method, pairs),
+    ...(rule.patient === undefined || !('element' in rule.patient) ? {} : { body: bodyOf(rule, type, patientOf(rule.patient)) }),
+    ...(more.body === undefined ? {} : { body: more.body }),
   });
+  const on: On = { rule, type, version: role.fhirVersion, at };
+  const whole = pairsOf(on);
+  const all = [
+    at('with all that it must have', 'match', whole),
+    ...methodCases(on, whole),
+    ...parameterMutants(on, whole),
+    ...instanceMutants(on, whole),
+    ...patientCases(on, whole),
+    ...optionalCases(on, whole),
+    ...includeCases(on, '_include', rule.includes, whole),
+    ...includeCases(on, '_revinclude', rule.revincludes, whole),
+  ];
+  return hasExamples(on) ? all : all.filter(({ expect }) => expect === 'no-match');
 }
 
-type At = (name: string, expect: ContractCase['expect'], pairs: Pairs, more?: Partial<ContractCase>) => ContractCase;
+interface Difference {
+  readonly method?: ContractCase['method'];
+  readonly path?: string;
+  readonly body?: ContractCase['body'];
+}
+type At = (name: string, expect: ContractCase['expect'], pairs: Pairs, more?: Difference) => ContractCase;
+interface On {
+  readonly rule: Rule;
+  readonly type: string | undefined;
+  readonly version: FhirVersion;
+  readonly at: At;
+}
+
+function sent(
+  rule: Rule,
+  path: string,
+  method: ContractCase['method'],
+  pairs: Pairs,
+): Pick<ContractCase, 'method' | 'target' | 'form'> {
+  const text = pairs.map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`).join('&');
+  if (method === 'POST' && isSearch(rule)) return { method, target: `${path === '/' ? '' : path}/_search`, form: text };
+  return { method, target: text === '' ? path : `${path}?${text}` };
+}
 
 function isSearch({ interaction }: Rule): boolean {
   return interaction.startsWith('search');
@@ -70,9 +96,27 @@ function methodOf({ interaction }: Rule): ContractCase['method'] {
   return interaction === 'update' ? 'PUT' : 'GET';
 }
 
-function pathOf({ interaction, instance, operation, patient }: Rule, type: string | undefined): string | undefined {
+function methodCases({ rule, at }: On, whole: Pairs): readonly ContractCase[] {
+  const may = (method: 'GET' | 'POST') => (rule.methods?.includes(method) === false ? 'no-match' : 'match');
+  if (isSearch(rule)) {
+    return [
+      at('by GET', may('GET'), whole, { method: 'GET' }),
+      at('by HEAD', may('GET'), whole, { method: 'HEAD' }),
+      at('by POST', may('POST'), whole, { method: 'POST' }),
+    ];
+  }
+  if (methodOf(rule) === 'GET')
+    return [at('by HEAD', 'match', whole, { method: 'HEAD' }), at('by PUT', 'no-match', whole, { method: 'PUT' })];
+  return [at('by DELETE', 'no-match', whole, { method: 'DELETE' })];
+}
+
+function pathOf(
+  { interaction, instance, operation, patient }: Rule,
+  type: string | undefined,
+  other?: string,
+): string | undefined {
   const fixed = patient?.from === 'path' ? patient.is?.[0]?.slice('Patient/'.length) : undefined;
-  const id = (Array.isArray(instance) ? String(instance[0]) : undefined) ?? fixed ?? 'x1';
+  const id = other ?? (Array.isArray(instance) ? String(instance[0]) : undefined) ?? fixed ?? 'x1';
   const at = type ?? '';
   switch (interaction) {
     case 'read':
@@ -114,48 +158,105 @@ function pathOf({ interaction, instance, operation, patient }: Rule, type: strin
 }
 
 /** What must be there: mandatory parameters, the patient by its first name, exact includes. */
-function pairsOf(rule: Rule): Pairs {
-  const { patient, parameters, includes, revincludes } = rule;
+function pairsOf(on: On): Pairs {
+  const { patient, parameters, includes, revincludes } = on.rule;
   const named =
     patient?.from === 'parameter' && patient.parameters[0] !== undefined ? [[patient.parameters[0], idOf(patient)] as const] : [];
   const mandatory = Object.entries(parameters ?? {}).flatMap(([key, wanted]) =>
-    wanted.optional === true ? [] : valuesOf(key, wanted),
+    wanted.optional === true ? [] : (valuesOf(on, key, wanted) ?? []),
   );
   const exact = (key: string, include: IncludeRule | undefined): Pairs =>
     include?.match === 'exact' ? include.values.map((value) => [key, value] as const) : [];
   return [...named, ...mandatory, ...exact('_include', includes), ...exact('_revinclude', revincludes)];
 }
 
-/** Values that a parameter rule takes; none where only its author knows one. */
-function valuesOf(key: string, wanted: ParameterRule): Pairs {
-  if ('oneOf' in wanted) return wanted.oneOf.slice(0, 1).map((value) => [key, value] as const);
-  if ('subsetOf' in wanted) return [[key, wanted.subsetOf.join(',')]];
-  if ('equals' in wanted) return wanted.equals.map((values) => [key, values.join(',')] as const);
-  if ('range' in wanted) return [[key, String(wanted.range[0])]];
-  return [];
+function hasExamples(on: On): boolean {
+  return Object.entries(on.rule.parameters ?? {}).every(
+    ([key, wanted]) => wanted.optional === true || valuesOf(on, key, wanted) !== undefined,
+  );
 }
 
-function parameterMutants(rule: Rule, whole: Pairs, at: At): readonly ContractCase[] {
-  return whole.flatMap(([key], index) => {
-    const without = whole.filter((_pair, other) => other !== index);
-    const wrong = whole.map((pair, other) => (other === index ? ([key, 'no-such-value'] as const) : pair));
-    const isPatient = rule.patient?.from === 'parameter' && rule.patient.parameters.includes(key);
-    const cases = [at(`without ${key}`, 'no-match', without)];
-    if (!isPatient && !key.startsWith('_')) cases.push(at(`with another value of ${key}`, 'no-match', wrong));
-    return cases;
+/** Values that a parameter rule takes; undefined where none can be thought of. */
+function valuesOf({ type, version }: On, key: string, wanted: ParameterRule): Pairs | undefined {
+  if ('oneOf' in wanted) return wanted.oneOf.slice(0, 1).map((value) => [key, value] as const);
+  if ('subsetOf' in wanted) return wanted.subsetOf.slice(0, 1).map((value) => [key, value] as const);
+  if ('equals' in wanted) return wanted.equals.map((values) => [key, values.join(',')] as const);
+  if ('range' in wanted) return [[key, String(wanted.range[0])]];
+  if ('any' in wanted) return [[key, anyValue(key, type, version)]];
+  const example = exampleOf(wanted.pattern);
+  return example === undefined ? undefined : [[key, example]];
+}
+
+const FORMS: Readonly<Record<string, string>> = {
+  _count: '10',
+  _since: '2020-01-01',
+  _at: '2020-01-01',
+  _summary: 'true',
+  _total: 'none',
+  _contained: 'true',
+  _containedType: 'contained',
+  _type: 'Patient',
+};
+
+function anyValue(key: string, type: string | undefined, version: FhirVersion): string {
+  const [name = key, modifier] = key.split(':');
+  if (modifier === 'missing') return 'true';
+  const form = FORMS[name];
+  if (form !== undefined) return form;
+  const compares = searchParameterType(version, type, name);
+  if (compares === 'date') return '2020-01-01';
+  return compares === 'number' || compares === 'quantity' ? '1' : 'x1';
+}
+
+function parameterMutants({ rule, at }: On, whole: Pairs): readonly ContractCase[] {
+  const listed = rule.parameters ?? {};
+  const cases = whole.flatMap(([key], index) => {
+    const wanted = listed[key];
+    const swapped = (to: readonly [string, string]): Pairs => whole.map((pair, other) => (other === index ? to : pair));
+    const value = whole[index]?.[1] ?? '';
+    return [
+      at(
+        `without ${key}`,
+        'no-match',
+        whole.filter((_pair, other) => other !== index),
+      ),
+      ...(Object.hasOwn(listed, `${key}:not`) ? [] : [at(`with ${key}:not`, 'no-match', swapped([`${key}:not`, value]))]),
+      ...(wanted === undefined || 'any' in wanted || ('pattern' in wanted && wanted.pattern.test('no-such-value'))
+        ? []
+        : [at(`with another value of ${key}`, 'no-match', swapped([key, 'no-such-value']))]),
+    ];
+  });
+  if (isSearch(rule)) cases.push(at('with a parameter that it does not list', 'no-match', [...whole, ['_filter', 'x eq y']]));
+  return cases;
+}
+
+function instanceMutants({ rule, type, at }: On, whole: Pairs): readonly ContractCase[] {
+  const cases: ContractCase[] = [];
+  const other = pathOf(rule, type, 'no-such-id');
+  if (other !== undefined && (Array.isArray(rule.instance) || (rule.patient?.from === 'path' && rule.patient.is !== undefined)))
+    cases.push(at('with another id', 'no-match', whole, { path: other }));
+  const elsewhere = pathOf(rule, 'Basic');
+  if (type !== undefined && elsewhere !== undefined && !rule.types.includes('Basic'))
+    cases.push(at('on another type', 'no-match', whole, { path: elsewhere }));
+  return cases;
+}
+
+function optionalCases(on: On, whole: Pairs): readonly ContractCase[] {
+  return Object.entries(on.rule.parameters ?? {}).flatMap(([key, wanted]) => {
+    const pairs = wanted.optional === true ? valuesOf(on, key, wanted) : undefined;
+    return pairs === undefined ? [] : [on.at(`with ${key} too`, 'match', [...whole, ...pairs])];
   });
 }
 
-function optionalCases(rule: Rule, whole: Pairs, at: At): readonly ContractCase[] {
-  const optional = Object.entries(rule.parameters ?? {}).flatMap(([key, wanted]) =>
-    wanted.optional === true ? valuesOf(key, wanted) : [],
-  );
-  return optional.map((pair) => at(`with ${pair[0]} too`, 'match', [...whole, pair]));
-}
-
-function includeCases(key: string, include: IncludeRule | undefined, whole: Pairs, at: At): readonly ContractCase[] {
-  if (include === undefined) return [];
-  const cases = [at(`with another ${key}`, 'no-match', [...whole, [key, 'Basic:author']])];
+function includeCases({ rule, at }: On, key: string, include: IncludeRule | undefined, whole: Pairs): readonly ContractCase[] {
+  const [known] = include?.values ?? ['Basic:author'];
+  const cases: ContractCase[] = [];
+  const iterated = `${key}:iterate`;
+  if (isSearch(rule) && known !== undefined && !Object.hasOwn(rule.parameters ?? {}, iterated))
+    cases.push(at(`with ${iterated}`, 'no-match', [...whole, [iterated, known]]));
+  if (isSearch(rule) && !Object.hasOwn(rule.parameters ?? {}, key) && include?.values.includes('Basic:author') !== true)
+    cases.push(at(`with another ${key}`, 'no-match', [...whole, [key, 'Basic:author']]));
+  if (include === undefined) return cases;
   if (include.match === 'subset')
     cases.push(...include.values.map((value) => at(`with ${key} of ${value}`, 'match', [...whole, [key, value] as const])));
   // A missing target is every target, and so another one (attack case Q13).
@@ -164,37 +265,22 @@ function includeCases(key: string, include: IncludeRule | undefined, whole: Pair
   return cases;
 }
 
-function patientMutants(
-  rule: Rule,
-  patient: PatientRule,
-  type: string | undefined,
-  whole: Pairs,
-  at: At,
-): readonly ContractCase[] {
-  switch (patient.from) {
-    case 'parameter': {
-      const rest = whole.filter(([key]) => !patient.parameters.includes(key));
-      const aliases = patient.parameters.map((key) =>
-        at(`with the patient as ${key}`, 'match', [...rest, [key, idOf(patient)] as const]),
-      );
-      const others = patient.parameters.map((key) =>
-        at(`with another patient as ${key}`, 'no-match', [...rest, [key, 'no-such-patient'] as const]),
-      );
-      const two = patient.parameters.map((key) =>
-        at(`with another patient as ${key} besides`, 'no-match', [...whole, [key, 'no-such-patient'] as const]),
-      );
-      return [...aliases, ...others, ...two];
-    }
-    case 'body':
-    case 'look-up':
-      return [
-        at('about another patient', 'no-match', whole, { body: bodyOf(rule, type, 'Patient/no-such-patient') }),
-        at('about nobody', 'no-match', whole, { body: { resourceType: type } }),
-      ];
-    case 'path':
-    case 'grant':
-      return [];
+function patientCases({ rule, type, at }: On, whole: Pairs): readonly ContractCase[] {
+  const { patient } = rule;
+  if (patient?.from === 'parameter') {
+    const rest = whole.filter(([key]) => !patient.parameters.includes(key));
+    return patient.parameters.flatMap((key) => [
+      at(`with the patient as ${key}`, 'match', [...rest, [key, idOf(patient)] as const]),
+      at(`with another patient as ${key} besides`, 'no-match', [...whole, [key, 'no-such-patient'] as const]),
+      ...(patient.is === undefined
+        ? []
+        : [at(`with another patient as ${key}`, 'no-match', [...rest, [key, 'no-such-patient'] as const])]),
+    ]);
   }
+  if (patient?.from !== 'body' && patient?.from !== 'look-up') return [];
+  const nobody = at('about nobody', 'no-match', whole, { body: { resourceType: type } });
+  if (patient.is === undefined) return [nobody];
+  return [nobody, at('about another patient', 'no-match', whole, { body: bodyOf(rule, type, 'Patient/no-such-patient') })];
 }
 
 function patientOf(patient: PatientRule): string {
@@ -211,10 +297,4 @@ function bodyOf({ patient }: Rule, type: string | undefined, reference: string):
     resourceType: type,
     ...path.reduceRight<Record<string, unknown>>((inner, name) => ({ [name]: inner }), { reference }),
   };
-}
-
-function queryOf(pairs: Pairs): string {
-  return pairs.length === 0
-    ? ''
-    : `?${pairs.map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`).join('&')}`;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { isCarriedOut } from '../../src/pdp/obligations.ts';
 import { NEVER_CARRIED_OUT, ruleFaults } from '../../src/usecase/check-rules.ts';
-import { defineUseCase, permitByRule, type Rule } from '../../src/usecase/index.ts';
+import { defineUseCase, permitByRule, type Role, type Rule } from '../../src/usecase/index.ts';
 import chart from '../attack/chart/index.ts';
 
 const faults = (...rules: readonly Rule[]) =>
@@ -55,7 +55,7 @@ describe('the rules of a use case', () => {
     [
       'a patient that is none',
       { ...search, patient: { from: 'parameter', parameters: ['patient'], element: 'subject', is: ['mine'] } },
-      'patient.is: mine must be Patient/[id]',
+      'patient.is.0: must be Patient/[id]',
     ],
     [
       'a compartment that nothing proves',
@@ -72,8 +72,50 @@ describe('the rules of a use case', () => {
       { id: 'o', interaction: 'operation-type', types: ['Patient'], operation: 'match', methods: ['POST'] },
       'methods: operations are carried out by GET only',
     ],
+    [
+      'an include of another source',
+      { ...search, includes: { match: 'subset', values: ['Condition:subject'], types: ['Patient'] } },
+      'includes: Condition:subject must begin with a type of the rule',
+    ],
+    [
+      'a patient where none can be named',
+      { ...search, patient: { from: 'parameter', parameters: ['code'], element: 'subject' } },
+      'patient.parameters: code names no patient',
+    ],
+    [
+      'a guard of what is no change',
+      { ...search, obligations: [{ kind: 'guard-changes', changed: ['*'] }] },
+      'obligations: guard-changes is for updates, not for search-type',
+    ],
+    [
+      'pages where there are none',
+      { id: 'p', interaction: 'read', types: ['Task'], obligations: [{ kind: 'max-count', count: 5 }] },
+      'obligations: read has no pages',
+    ],
   ])('do not hold with %s', (_what, rule, fault) => {
     expect(faults(rule).join('\n')).toContain(fault);
+  });
+
+  // No compiler sees a use case outside the repository: a condition under a mistyped name would be no condition.
+  it.each<[string, object, string]>([
+    ['the patient', { pateint: { from: 'path', is: ['Patient/mine'] } }, 'Unrecognized key: "pateint"'],
+    ['the user', { user: 'requird' }, 'user: '],
+    ['the ids', { instance: 'grantd' }, 'instance: must be granted, or a list of ids'],
+    ['the interaction', { interaction: 'search' }, 'interaction: '],
+    ['a method', { methods: ['PUT'] }, 'methods.0: '],
+    ['a value', { parameters: { code: { onOf: ['a'] } } }, 'parameters.code: must be exactly one of any, oneOf'],
+    ['two values', { parameters: { code: { any: true, oneOf: ['a'] } } }, 'parameters.code: must be exactly one of any, oneOf'],
+    ['where the patient stands', { patient: { from: 'pth' } }, 'patient.from: '],
+    ['an obligation', { obligations: [{ kind: 'reviw' }] }, 'obligations: reviw is none'],
+  ])('do not hold where %s is mistyped', (_what, mistyped, fault) => {
+    const rule: unknown = { ...search, ...mistyped };
+    expect(faults(rule as Rule).join('\n')).toContain(`x/r/s: ${fault}`);
+  });
+
+  it('do not hold where the proof that a role demands is mistyped', () => {
+    const [role] = chart.roles;
+    const mistyped: unknown = { ...role, proof: 'requird' };
+    expect(ruleFaults({ id: 'x', roles: [mistyped as Role] }).join()).toContain('x/reader: proof: ');
   });
 
   it('tell all faults at once', () => {
