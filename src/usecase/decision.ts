@@ -53,7 +53,7 @@ export interface Narrowing {
 
 /** What a write may change of the stored resource. */
 export interface ChangeGuard {
-  /** Elements from the top (`status`, `note`, `value`, a choice without its type); `*`: all but `id`, `meta.security`, `meta.tag`. */
+  /** Elements from the top (`status`, `note`, a choice by its whole name: `valueQuantity`); `*`: all but `id`, `meta.security`, `meta.tag`. */
   readonly changed: readonly string[];
   /** Steps of code elements; a code that stays is none. */
   readonly states?: readonly {
