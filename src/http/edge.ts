@@ -37,6 +37,8 @@ const METHODS: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELE
 const KNOWN_METHODS: ReadonlySet<string> = new Set([...METHODS, 'OPTIONS']);
 const WITHOUT_BODY: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS']);
 
+const LAST_PORT = 65_535;
+
 /**
  * Judges a request as it came off the wire, before anything else reads it: what two parsers might read in two ways is refused, and the
  * connection closed where its framing is in doubt.
@@ -59,8 +61,13 @@ export function judgeEdge(request: RawRequest, limits: EdgeLimits = DEFAULT_EDGE
 // RFC 9112 §3.2: exactly one Host. Which host it may be is decided where the tenant is known.
 function judgeHost(host: string | undefined): void {
   if (host === undefined) throw inDoubt('invalid_header', 'Host is missing', 'Host');
-  if (!/^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/.test(host))
-    throw inDoubt('invalid_header', 'Host is malformed', 'Host');
+  const parts = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([1-9][0-9]{0,4}))?$/.exec(host);
+  if (parts === null || Number(parts[1] ?? 1) > LAST_PORT)
+    throw inDoubt(
+      'invalid_header',
+      'Host is malformed; it must be a name or an address, and at most a port of 1 to 65535',
+      'Host',
+    );
 }
 
 function judgeConnection(headers: HeaderLookup): void {

@@ -152,6 +152,14 @@ describe('the edge', () => {
     ['a list of Hosts', '400 close', { rawHeaders: ['Host', 'x, y'] }],
     ['a Host with a path', '400 close', { rawHeaders: ['Host', 'x/y'] }],
     ['a Host with a user', '400 close', { rawHeaders: ['Host', 'u@x'] }],
+    ['a Host with a port past 65535', '400 close', { rawHeaders: ['Host', 'x:65536'] }],
+    ['a Host with a port of five digits that is none', '400 close', { rawHeaders: ['Host', 'x:99999'] }],
+    ['an IPv6 Host with a port past 65535', '400 close', { rawHeaders: ['Host', '[::1]:70000'] }],
+    ['a Host with an empty port', '400 close', { rawHeaders: ['Host', 'x:'] }],
+    ['a Host with port 0', '400 close', { rawHeaders: ['Host', 'x:0'] }],
+    ['a Host with a signed port', '400 close', { rawHeaders: ['Host', 'x:+1'] }],
+    ['a Host with a padded port', '400 close', { rawHeaders: ['Host', 'x:0443'] }],
+    ['a Host with two ports', '400 close', { rawHeaders: ['Host', 'x:1:2'] }],
     ['P16 CONNECT', '405 close', { method: 'CONNECT', url: 'fhir:443' }],
     ['P16 OPTIONS *', '405 close', { method: 'OPTIONS', url: '*' }],
     ['M3 TRACE', '405 close', { method: 'TRACE' }],
@@ -162,6 +170,8 @@ describe('the edge', () => {
     ['HEAD with a body', '400 close', { method: 'HEAD', rawHeaders: [...HOST, 'Transfer-Encoding', 'chunked'] }],
     ['DELETE with a body', '400 close', { method: 'DELETE', rawHeaders: [...HOST, 'Content-Length', '1'] }],
     ['an IPv6 Host', 'passed', { rawHeaders: ['Host', '[::1]:7080'] }],
+    ['a Host with the last port', 'passed', { rawHeaders: ['Host', 'x:65535'] }],
+    ['a Host with the first port', 'passed', { rawHeaders: ['Host', 'x:1'] }],
     ['OPTIONS of a path, which is the path’s to answer', 'passed', { method: 'OPTIONS' }],
   ])('judges %s: %s', (_what, expected, difference) => {
     expect(verdict(request(difference))).toBe(expected);
