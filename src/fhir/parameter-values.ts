@@ -1,5 +1,7 @@
+import { GatewayError } from '../errors.ts';
+import { dateFault } from './date-value.ts';
 import { searchParameterType } from './parameter-names.ts';
-import { splitPrefix, type Parameter } from './parameter.ts';
+import { describe, splitPrefix, type Parameter } from './parameter.ts';
 import { localReference } from './reference.ts';
 import { isId, isResourceType, type FhirVersion } from './version.ts';
 
@@ -47,6 +49,7 @@ export function repeatsSingle(parameters: readonly Parameter[]): boolean {
  * Whether the values of a parameter have the form that their type asks for. A server may read a malformed one as none at all
  * (real-servers.md §1.1.7), or split it where we did not (`patient=1;_revinclude=…`). Modifiers change the type, so that only
  * `:missing` and `:[type]` are looked at; chains end where the type is not known for sure, and are left to policy.
+ * @throws GatewayError `invalid_parameter` (400) for a date, of which more can be said than that it is malformed
  */
 export function hasValidValues(parameter: Parameter, version: FhirVersion, type: string | undefined): boolean {
   const { name, modifier, chain, values } = parameter;
@@ -58,7 +61,7 @@ export function hasValidValues(parameter: Parameter, version: FhirVersion, type:
     case 'reference':
       return (modifier !== undefined && !isResourceType(version, modifier)) || values.every(isReferenceValue);
     case 'date':
-      return values.every((value) => DATE.test(splitPrefix(value).rest));
+      return areDates(parameter);
     case 'number':
       return values.every((value) => NUMBER.test(splitPrefix(value).rest));
     case 'quantity':
@@ -73,8 +76,16 @@ export function hasValidValues(parameter: Parameter, version: FhirVersion, type:
   }
 }
 
-const DATE =
-  /^[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+ -][0-9]{2}:[0-9]{2})?)?)?)?$/;
+function areDates({ key, values }: Parameter): true {
+  for (const value of values) {
+    const problem = dateFault(splitPrefix(value).rest);
+    if (problem === undefined) continue;
+    const field = describe(key);
+    throw new GatewayError('invalid_parameter', `${field} ${problem}`, { fields: [{ field, problem }] });
+  }
+  return true;
+}
+
 const NUMBER = /^[+-]?[0-9]{1,32}(?:\.[0-9]{1,32})?(?:[eE][+-]?[0-9]{1,4})?$/;
 const ABSOLUTE = /^(?:https?:\/\/|urn:|did:)[!-~]+$/;
 
@@ -103,7 +114,7 @@ function hasValidOwnValues(parameter: Parameter, version: FhirVersion): boolean 
       return values.every((value) => /^-?[A-Za-z_][A-Za-z0-9_-]*$/.test(value));
     case '_since':
     case '_at':
-      return values.length === 1 && DATE.test(splitPrefix(values[0] ?? '').rest);
+      return values.length === 1 && areDates(parameter);
     case '_include':
     case '_revinclude':
       return values.length === 1 && (values[0] === '*' || parseInclude(values[0] ?? '', version) !== undefined);
