@@ -1,8 +1,6 @@
-import { interactionId, interactionType, type Interaction } from '../fhir/interaction.ts';
-import type { JsonObject, JsonValue } from '../fhir/json.ts';
-import { interactionPath, resourcePath } from '../fhir/print-interaction.ts';
+import type { Interaction } from '../fhir/interaction.ts';
 import type { Tenant } from '../tenant/tenant.ts';
-import type { AccessRequest, Grant, PolicyInformation } from '../usecase/access.ts';
+import type { AccessRequest, PolicyInformation } from '../usecase/access.ts';
 import {
   deny,
   type Decision,
@@ -12,48 +10,19 @@ import {
   type Permit,
   type Reason,
 } from '../usecase/decision.ts';
-import type { Role, UseCase } from '../usecase/definition.ts';
+import type { Role } from '../usecase/definition.ts';
 import { mapClaims } from '../token/claims.ts';
 import type { UseCaseRegistry } from '../usecase/registry.ts';
 import type { Rule } from '../usecase/rules.ts';
 import type { Subject } from '../usecase/subject.ts';
+import { accessRequest, bindRule, permits, type Bound, type Case } from './bind-rule.ts';
 import { DeadlineError, within } from './deadline.ts';
 import { createInformation, type InformationSources } from './information.ts';
 import { narrow, type Proof } from './narrow.ts';
+import type { Question, SelectedRole } from './question.ts';
 import { resolveObligations, type Obliged } from './obligations.ts';
-import { grantOperation } from './operation.ts';
-import { establishPatient, isFault } from './patient.ts';
 import { matchRules, type RuleFault } from './rules.ts';
 import type { UseCaseSettings } from './settings.ts';
-
-/** A question of the gate: may this subject do this here and now? */
-export interface Question {
-  readonly tenant: Tenant;
-  /** Without organisation and claims where `claims` has them: which of those a policy sees depends on the role. */
-  readonly subject: Subject;
-  /** Of a v2 token, unjudged. */
-  readonly claims?: ReadonlyMap<string, JsonValue>;
-  /** The key that the caller has proved to hold. */
-  readonly proof?: { readonly jkt: string };
-  readonly purposes: readonly string[];
-  readonly interaction: Interaction;
-  /**
-   * What is to be written, read and parsed when a rule needs it, and not before the request line was judged.
-   * @throws GatewayError for a body that is refused: that is no denial
-   */
-  readonly body?: () => Promise<JsonObject>;
-  readonly now: Date;
-  /** Called before a resource is read for the decision. */
-  readonly onLookUp: (type: string, id: string) => Promise<void>;
-}
-
-/** The one role that the token selected, with the tenant's settings for it. */
-export interface SelectedRole {
-  readonly useCase: UseCase;
-  readonly role: Role;
-  readonly purpose: string;
-  readonly config: unknown;
-}
 
 /** Everything that carrying out a permit needs. */
 export interface PermitVerdict extends Obliged {
@@ -164,13 +133,6 @@ function needsBody(rules: readonly Rule[], { kind }: Interaction): boolean {
   return kind === 'create' || kind === 'conditional-create' || rules.some(({ patient }) => patient?.from === 'body');
 }
 
-interface Case {
-  readonly question: Question;
-  readonly selected: SelectedRole;
-  readonly information: PolicyInformation;
-  readonly body: JsonObject | undefined;
-}
-
 /** The first rule whose patient, user and grant are right is the one; where none is, the last one's fault tells why. */
 async function judgeByRules(rules: readonly Rule[], on: Case): Promise<Verdict> {
   let fault: RuleFault | undefined;
@@ -181,78 +143,6 @@ async function judgeByRules(rules: readonly Rule[], on: Case): Promise<Verdict> 
     else return judge(bound, on);
   }
   return { effect: 'deny', selected: on.selected, reason: fault ?? { code: 'no_rule' } };
-}
-
-/** A rule and what the request has shown for it. */
-interface Bound {
-  readonly rule: Rule;
-  readonly patient?: PatientContext;
-  readonly grant?: Grant;
-}
-
-function bindRule(rule: Rule, on: Case): Bound | RuleFault | Promise<Bound | RuleFault> {
-  const { user } = on.question.subject;
-  if (rule.user === 'required' && user === undefined) return { code: 'user_missing', text: 'a natural person must be proven' };
-  if (rule.user === 'forbidden' && user !== undefined) return { code: 'user_forbidden', text: 'no natural person may be named' };
-  if (rule.instance !== 'granted' && rule.patient === undefined) return { rule };
-  return bindToPatient(rule, on);
-}
-
-async function bindToPatient(rule: Rule, on: Case): Promise<Bound | RuleFault> {
-  const { information, body } = on;
-  const { interaction } = on.question;
-  const granted = async (): Promise<Grant | undefined> => {
-    const request = accessRequest(on, { rule });
-    return (await information.grants(request.resource.path)).find((each) => permits(each, request));
-  };
-  const grant = rule.instance === 'granted' ? await granted() : undefined;
-  if (rule.instance === 'granted' && grant === undefined)
-    return { code: 'no_live_grant', text: 'no live grant names path and operation' };
-  const withGrant = grant === undefined ? {} : { grant };
-  if (rule.patient === undefined) return { rule, ...withGrant };
-  const patient = await establishPatient(rule.patient, { interaction, body, information, grant: granted });
-  return isFault(patient) ? patient : { rule, patient, ...withGrant };
-}
-
-function accessRequest({ question, selected, body }: Case, { rule, patient }: Bound): AccessRequest {
-  const { tenant, subject, interaction, now } = question;
-  const type = interactionType(interaction);
-  const id = interactionId(interaction);
-  if (body !== undefined) deepFreeze(body);
-  return Object.freeze({
-    subject,
-    action: freezeInteraction(interaction),
-    resource: Object.freeze({
-      path: resourcePath(interaction) ?? interactionPath(interaction),
-      ...(type === undefined ? {} : { type }),
-      ...(id === undefined ? {} : { id }),
-      ...(body === undefined ? {} : { body }),
-    }),
-    context: Object.freeze({
-      tenantId: tenant.id,
-      custodian: tenant.identity.did === '' ? (tenant.identity.authorizationServerUrl ?? '') : tenant.identity.did,
-      role: selected.role.id,
-      purpose: selected.purpose,
-      rule: rule.id,
-      ...(patient === undefined ? {} : { patient: Object.freeze(patient) }),
-      // A Date cannot be frozen: the use case gets its own.
-      now: new Date(now),
-      grants: tenant.grants,
-    }),
-  });
-}
-
-function freezeInteraction(interaction: Interaction): Interaction {
-  if ('parameters' in interaction) deepFreeze(interaction.parameters);
-  if ('criteria' in interaction) deepFreeze(interaction.criteria);
-  if ('compartment' in interaction) Object.freeze(interaction.compartment);
-  return Object.freeze(interaction);
-}
-
-function deepFreeze(value: unknown): void {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return;
-  Object.freeze(value);
-  for (const member of Object.values(value)) deepFreeze(member);
 }
 
 async function judge(bound: Bound, on: Case): Promise<Verdict> {
@@ -326,20 +216,6 @@ function smaller(one: number | undefined, other: number | undefined): number | u
 
 function denied(selected: SelectedRole, code: string, text: string): DenyVerdict {
   return { effect: 'deny', selected, reason: { code, text } };
-}
-
-/** The ledger again, whatever the use case made of it: state, requester, purpose, time, path and operation. */
-function permits(grant: Grant, request: AccessRequest): boolean {
-  const operation = grantOperation(request.action);
-  const { now, purpose } = request.context;
-  return (
-    grant.state === 'live' &&
-    grant.requester === request.subject.organization.id &&
-    grant.purpose === purpose &&
-    (grant.expiresAt === undefined || grant.expiresAt.getTime() > now.getTime()) &&
-    operation !== undefined &&
-    grant.resources.some((resource) => resource.path === request.resource.path && resource.operations.includes(operation))
-  );
 }
 
 /** Design §12, "what a 403 says": only where the caller's own live grant names the path. */

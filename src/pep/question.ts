@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import type { Question } from '../pdp/decide.ts';
+import type { Question } from '../pdp/question.ts';
 import type { RequestRecord } from './record.ts';
 import type { Authenticated } from './stages.ts';
 

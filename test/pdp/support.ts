@@ -1,5 +1,6 @@
 import type { Interaction } from '../../src/fhir/interaction.ts';
-import { createDecisionPoint, type Question, type Verdict } from '../../src/pdp/decide.ts';
+import { createDecisionPoint, type Verdict } from '../../src/pdp/decide.ts';
+import type { Question } from '../../src/pdp/question.ts';
 import type { InformationSources } from '../../src/pdp/information.ts';
 import type { Tenant } from '../../src/tenant/tenant.ts';
 import type { Grant } from '../../src/usecase/access.ts';

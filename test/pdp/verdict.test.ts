@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Interaction } from '../../src/fhir/interaction.ts';
-import type { Question } from '../../src/pdp/decide.ts';
+import type { Question } from '../../src/pdp/question.ts';
 import type { AccessRequest } from '../../src/usecase/access.ts';
 import { deny, permit } from '../../src/usecase/decision.ts';
 import type { UseCase } from '../../src/usecase/definition.ts';
