@@ -1,16 +1,21 @@
 import { GatewayError } from '../errors.ts';
-import type { Interaction } from './interaction.ts';
+import type { Interaction, PatchFormat } from './interaction.ts';
 import type { QueryPair } from './target.ts';
 import { FHIR_VERSION_PARAMETER, type FhirVersion } from './version.ts';
 
-/** What the answer will be: FHIR JSON, or (a Binary read) the bytes with their stored type. */
-export type AnswerFormat = 'json' | 'raw';
+/**
+ * What the answer will be: FHIR JSON, (a Binary read) the bytes with their stored type, FHIR XML and nothing else, or `xml-first`: XML, and
+ * JSON where XML cannot be had.
+ */
+export type AnswerFormat = 'json' | 'raw' | 'xml' | 'xml-first';
 
 /** What a request body is. */
-export type BodyFormat = 'json' | 'form' | 'json-patch';
+export type BodyFormat = 'json' | 'form';
 
 /** The one value for `Accept` and `Content-Type` that Sluis itself sends for JSON. */
 export const FHIR_JSON = 'application/fhir+json';
+/** The one value for `Accept` and `Content-Type` that Sluis itself sends for XML. */
+export const FHIR_XML = 'application/fhir+xml';
 /** The one value for `Content-Type` of a search by POST. */
 export const FORM = 'application/x-www-form-urlencoded';
 
@@ -18,11 +23,16 @@ const FHIR_JSON_TYPES: ReadonlySet<string> = new Set(['application/fhir+json', '
 const JSON_TYPES: ReadonlySet<string> = new Set([...FHIR_JSON_TYPES, 'application/json', 'text/json']);
 // `json`, and `+` unescaped in a query, which reads as a space: so many clients send it that refusing helps nobody.
 const JSON_FORMATS: ReadonlySet<string> = new Set([...JSON_TYPES, 'json', 'application/fhir json', 'application/json fhir']);
+const FHIR_XML_TYPES: ReadonlySet<string> = new Set([FHIR_XML, 'application/xml+fhir']);
+const XML_TYPES: ReadonlySet<string> = new Set([...FHIR_XML_TYPES, 'application/xml', 'text/xml']);
+const XML_FORMATS: ReadonlySet<string> = new Set([...XML_TYPES, 'xml', 'application/fhir xml', 'application/xml fhir']);
 const MAX_RANGES = 32;
 
 export interface AnswerRequest {
   readonly interaction: Interaction;
   readonly version: FhirVersion;
+  /** The tenant's: whether one resource may leave as XML. Default `none`. */
+  readonly xml?: 'none' | 'relative';
   /** The header; several joined with commas. */
   readonly accept: string | undefined;
   /** `_format` and `_pretty` are found in here, and in the form of a search. */
@@ -32,59 +42,62 @@ export interface AnswerRequest {
 
 /**
  * Resolves `Accept` and `_format` to one exact format, which is all that the upstream is told. `_format` rules where there is one
- * (http.html, "Content Types and encodings").
+ * (http.html, "Content Types and encodings"). XML is for one resource of a tenant that allows it; who takes both as gladly gets JSON.
  * @throws GatewayError `not_acceptable` (406): XML, Turtle, NDJSON, HTML, another FHIR version, or a header that cannot be read;
  *   `invalid_parameter` (400): `_format` twice, or a `_pretty` that is not `true` or `false`
  */
 export function resolveAnswerFormat(request: AnswerRequest): AnswerFormat {
   const format = formatParameter(request);
+  const { accept, interaction, version } = request;
+  const isRead = interaction.kind === 'read' || interaction.kind === 'vread';
+  const xml = isRead && request.xml === 'relative';
   if (format !== undefined) {
-    if (isJsonFormat(format, request.version)) return 'json';
-    throw notAcceptable();
+    if (isFormat(format, JSON_FORMATS, version)) return 'json';
+    if (xml && isFormat(format, XML_FORMATS, version)) return 'xml';
+    throw notAcceptable(xml);
   }
-  const { accept, interaction } = request;
-  const binary = (interaction.kind === 'read' || interaction.kind === 'vread') && interaction.type === 'Binary';
+  const binary = isRead && interaction.type === 'Binary';
   if (accept === undefined || accept === '*/*') return binary ? 'raw' : 'json';
   if (!binary && accept === FHIR_JSON) return 'json';
   const ranges = parseAccept(accept);
-  return binary ? binaryFormat(ranges, request.version) : jsonFormat(ranges, request.version);
+  return binary ? binaryFormat(ranges, version, xml) : resourceFormat(ranges, version, xml);
 }
 
-function jsonFormat(ranges: readonly MediaRange[], version: FhirVersion): AnswerFormat {
-  // RFC 9110 §12.5.1: the most specific range that matches a type rules for it.
-  const exact = ranges.filter((range) => JSON_TYPES.has(range.type));
-  if (exact.length > 0) {
-    if (exact.some((range) => range.q > 0 && isVersion(range, version))) return 'json';
-    throw notAcceptable();
-  }
+function resourceFormat(ranges: readonly MediaRange[], version: FhirVersion, xml: boolean): AnswerFormat {
+  const json = jsonQuality(ranges, version);
+  const asXml = xml ? quality(ranges, XML_TYPES, version) : 0;
+  if (asXml > json) return json > 0 ? 'xml-first' : 'xml';
+  if (json > 0) return 'json';
+  throw notAcceptable(xml);
+}
+
+/** RFC 9110 §12.5.1: the most specific range that matches a type rules for it. */
+function jsonQuality(ranges: readonly MediaRange[], version: FhirVersion): number {
+  if (ranges.some((range) => JSON_TYPES.has(range.type))) return quality(ranges, JSON_TYPES, version);
   const wide = ranges.find((range) => range.type === 'application/*') ?? ranges.find((range) => range.type === '*/*');
-  if (wide === undefined || wide.q === 0) throw notAcceptable();
-  return 'json';
+  return wide?.q ?? 0;
+}
+
+function quality(ranges: readonly MediaRange[], types: ReadonlySet<string>, version: FhirVersion): number {
+  let best = 0;
+  for (const range of ranges) if (types.has(range.type) && isVersion(range, version)) best = Math.max(best, range.q);
+  return best;
 }
 
 // Binary is a resource for those who name FHIR's own type, bytes for all others (real-servers.md §1.4, http.html "Binary").
-function binaryFormat(ranges: readonly MediaRange[], version: FhirVersion): AnswerFormat {
-  let resource = 0;
+function binaryFormat(ranges: readonly MediaRange[], version: FhirVersion, xml: boolean): AnswerFormat {
+  const json = quality(ranges, FHIR_JSON_TYPES, version);
+  const asXml = xml ? quality(ranges, FHIR_XML_TYPES, version) : 0;
   let bytes = 0;
-  for (const range of ranges) {
-    if (FHIR_JSON_TYPES.has(range.type)) {
-      if (isVersion(range, version)) resource = Math.max(resource, range.q);
-    } else if (!isOtherFormat(range.type)) {
-      bytes = Math.max(bytes, range.q);
-    }
-  }
-  if (resource > 0 && resource >= bytes) return 'json';
+  for (const { type, q } of ranges) if (!FHIR_JSON_TYPES.has(type) && !isOtherFormat(type)) bytes = Math.max(bytes, q);
+  if (asXml > json && asXml >= bytes) return json > 0 ? 'xml-first' : 'xml';
+  if (json > 0 && json >= bytes) return 'json';
   if (bytes > 0) return 'raw';
-  throw notAcceptable();
+  throw notAcceptable(xml);
 }
 
 function isOtherFormat(type: string): boolean {
-  return (
-    type === 'application/fhir+xml' ||
-    type === 'application/xml+fhir' ||
-    type === 'application/fhir+turtle' ||
-    type === 'application/fhir+ndjson'
-  );
+  return FHIR_XML_TYPES.has(type) || type === 'application/fhir+turtle' || type === 'application/fhir+ndjson';
 }
 
 interface MediaRange {
@@ -146,9 +159,9 @@ function formatParameter(request: AnswerRequest): string | undefined {
   return format;
 }
 
-function isJsonFormat(format: string, version: FhirVersion): boolean {
+function isFormat(format: string, formats: ReadonlySet<string>, version: FhirVersion): boolean {
   const [type = '', parameter, more] = format.toLowerCase().split(';').map(trim);
-  if (!JSON_FORMATS.has(type) || more !== undefined) return false;
+  if (!formats.has(type) || more !== undefined) return false;
   return (
     parameter === undefined || parameter === 'charset=utf-8' || parameter === `fhirversion=${FHIR_VERSION_PARAMETER[version]}`
   );
@@ -172,10 +185,8 @@ export function resolveBodyFormat(contentType: string | undefined, interaction: 
       break;
     case 'patch':
     case 'conditional-patch':
-      // FHIRPath patch is a Parameters resource; R4 patch.html. `application/json` says neither (attack case R9).
-      if (type === 'application/json-patch+json') return 'json-patch';
-      if (type === FHIR_JSON && version === 'R4') return 'json';
-      break;
+      if (interaction.format === 'json-patch' || interaction.format === 'fhirpath-patch') return 'json';
+      throw unsupported(['application/json-patch+json']);
     case 'read':
     case 'vread':
     case 'delete':
@@ -200,19 +211,42 @@ export function resolveBodyFormat(contentType: string | undefined, interaction: 
   throw unsupported();
 }
 
+/**
+ * In what a patch is written, by its `Content-Type`; undefined for what names none. FHIRPath Patch is a `Parameters` resource (patch.html, R4);
+ * `application/json` and merge patch say nothing that FHIR knows (attack cases R8, R9).
+ */
+export function resolvePatchFormat(contentType: string | undefined, version: FhirVersion): PatchFormat | undefined {
+  switch (readContentType(contentType, version)) {
+    case 'application/json-patch+json':
+      return 'json-patch';
+    case 'application/xml-patch+xml':
+      return 'xml-patch';
+    case FHIR_JSON:
+      return version === 'R4' ? 'fhirpath-patch' : undefined;
+    default:
+      return undefined;
+  }
+}
+
 function parseContentType(contentType: string | undefined, version: FhirVersion): string {
-  if (contentType === undefined) throw unsupported();
+  const type = readContentType(contentType, version);
+  if (type === undefined) throw unsupported();
+  return type;
+}
+
+function readContentType(contentType: string | undefined, version: FhirVersion): string | undefined {
+  if (contentType === undefined) return undefined;
   const [type = '', ...parameters] = contentType.toLowerCase().split(';');
   const seen = new Set<string>();
   for (const text of parameters) {
     const parameter = text.startsWith(' ') ? text.slice(1) : text;
     const name = parameter.slice(0, parameter.indexOf('='));
     const value = unquote(parameter.slice(name.length + 1));
-    if (seen.has(name)) throw unsupported();
+    if (seen.has(name)) return undefined;
     seen.add(name);
     const known =
       (name === 'charset' && value === 'utf-8') || (name === 'fhirversion' && value === FHIR_VERSION_PARAMETER[version]);
-    if (!known) throw unsupported();
+    if (!known) return undefined;
   }
   return type;
 }
@@ -225,15 +259,17 @@ function unquote(text: string): string {
   return text.length > 1 && text.startsWith('"') && text.endsWith('"') ? text.slice(1, -1) : text;
 }
 
-function notAcceptable(): GatewayError {
+function notAcceptable(xml = false): GatewayError {
   return new GatewayError('not_acceptable', 'no format that we speak is acceptable', {
-    fields: [{ field: 'Accept', problem: `must allow ${FHIR_JSON}` }],
+    fields: [{ field: 'Accept', problem: `must allow ${FHIR_JSON}${xml ? ` or ${FHIR_XML}` : ''}` }],
   });
 }
 
-function unsupported(): GatewayError {
+/** RFC 5789 §2.2: who patches learns in what. */
+function unsupported(acceptPatch?: readonly string[]): GatewayError {
   return new GatewayError('unsupported_media_type', 'content type is not one of this interaction', {
     fields: [{ field: 'Content-Type', problem: 'is not one that this interaction takes' }],
+    ...(acceptPatch === undefined ? {} : { acceptPatch }),
   });
 }
 

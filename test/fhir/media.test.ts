@@ -11,9 +11,15 @@ const update: Interaction = { kind: 'update', type: 'Task', id: '1' };
 const patch: Interaction = { kind: 'patch', type: 'Task', id: '1' };
 const search: Interaction = { kind: 'search-type', type: 'Task', parameters: [], head: false, via: 'form' };
 
-function answer(interaction: Interaction, accept?: string, query = '', version: FhirVersion = 'STU3'): string {
+function answer(
+  interaction: Interaction,
+  accept?: string,
+  query = '',
+  version: FhirVersion = 'STU3',
+  xml: 'none' | 'relative' = 'none',
+): string {
   try {
-    return resolveAnswerFormat({ interaction, version, accept, query: parseQuery(query) });
+    return resolveAnswerFormat({ interaction, version, xml, accept, query: parseQuery(query) });
   } catch (error) {
     return refusal(() => {
       throw error;
@@ -82,6 +88,72 @@ describe('the format of an answer', () => {
     ['application/fhir+json;fhirVersion=4.0', '', 'not_acceptable'],
   ])('of a Binary is its bytes unless FHIR itself is named: Accept %s, query %s -> %s', (accept, query, expected) => {
     expect(answer(binary, accept, query)).toBe(expected);
+  });
+});
+
+describe('the format of an answer of a tenant that allows XML', () => {
+  it.each([
+    ['application/fhir+xml', '', 'xml'],
+    ['application/xml+fhir', '', 'xml'],
+    ['Application/XML', '', 'xml'],
+    ['text/xml', '', 'xml'],
+    ['*/*;q=0, application/fhir+xml', '', 'xml'],
+    ['application/fhir+xml; fhirVersion=3.0', '', 'xml'],
+    ['application/fhir+xml, application/fhir+json;q=0.1', '', 'xml-first'],
+    ['application/fhir+xml, */*;q=0.1', '', 'xml-first'],
+    // Who takes JSON as gladly gets what can be judged.
+    ['application/fhir+xml, application/fhir+json', '', 'json'],
+    ['application/fhir+xml;q=0.5, application/json;q=0.5', '', 'json'],
+    ['application/fhir+xml, */*', '', 'json'],
+    ['*/*', '', 'json'],
+    [undefined, '', 'json'],
+    [undefined, '_format=xml', 'xml'],
+    [undefined, '_format=application/fhir%2Bxml', 'xml'],
+    [undefined, '_format=application/fhir+xml', 'xml'],
+    [undefined, '_format=application/xml+fhir', 'xml'],
+    [undefined, '_format=application/xml', 'xml'],
+    [undefined, '_format=text/xml', 'xml'],
+    ['application/fhir+json', '_format=xml', 'xml'],
+    ['application/fhir+xml', '_format=json', 'json'],
+    ['application/fhir+xml;q=0', '', 'not_acceptable'],
+    ['application/fhir+xml; fhirVersion=4.0', '', 'not_acceptable'],
+    [undefined, '_format=application/fhir%2Bxml;fhirVersion=4.0', 'not_acceptable'],
+    ['application/xhtml+xml', '', 'not_acceptable'],
+    ['text/turtle', '', 'not_acceptable'],
+    [undefined, '_format=html', 'not_acceptable'],
+    [undefined, '_format=xml&_format=json', 'invalid_parameter'],
+  ])('of one resource: Accept %s, query %s -> %s', (accept, query, expected) => {
+    expect(answer(task, accept, query, 'STU3', 'relative')).toBe(expected);
+    expect(answer({ ...task, kind: 'vread', versionId: '1' }, accept, query, 'STU3', 'relative')).toBe(expected);
+  });
+
+  it.each<[string, Interaction]>([
+    ['a search', search],
+    ['a history', { kind: 'history-instance', type: 'Task', id: '1', parameters: [], head: false }],
+    ['the capabilities', { kind: 'capabilities', parameters: [], head: false }],
+    [
+      'an operation',
+      { kind: 'operation-instance', type: 'Task', id: '1', operation: '$x', parameters: [], head: false, via: 'query' },
+    ],
+  ])('of %s is JSON all the same', (_what, interaction) => {
+    expect(answer(interaction, 'application/fhir+xml', '', 'STU3', 'relative')).toBe('not_acceptable');
+    expect(answer(interaction, undefined, '_format=xml', 'STU3', 'relative')).toBe('not_acceptable');
+    expect(answer(interaction, 'application/fhir+xml, */*;q=0.1', '', 'STU3', 'relative')).toBe('json');
+  });
+
+  it.each([
+    ['application/fhir+xml', '', 'xml'],
+    ['application/xml+fhir', '', 'xml'],
+    ['application/fhir+xml, application/pdf;q=0.5', '', 'xml'],
+    ['application/fhir+xml, application/fhir+json;q=0.5', '', 'xml-first'],
+    ['application/fhir+xml, application/fhir+json', '', 'json'],
+    ['application/fhir+xml;q=0.1, application/pdf', '', 'raw'],
+    ['application/xml', '', 'raw'],
+    ['text/xml', '', 'raw'],
+    [undefined, '', 'raw'],
+    [undefined, '_format=xml', 'xml'],
+  ])('of a Binary is its bytes unless FHIR itself is named: Accept %s, query %s -> %s', (accept, query, expected) => {
+    expect(answer(binary, accept, query, 'STU3', 'relative')).toBe(expected);
   });
 });
 
