@@ -137,6 +137,7 @@ function buildTenant(id: string, settings: TenantSettings, whole: ConfigSettings
         : { apiKey: { privateKey, name: apiKey.name, audience: apiKey.audience } }),
       introspectionTimeoutMs: settings.node.introspectionTimeoutMs,
       introspectionCacheMs: settings.node.introspectionCacheMs,
+      maxTokenLifeSeconds: settings.node.maxTokenLifeSeconds,
     },
     fhir: {
       url: settings.fhir.url,
@@ -189,6 +190,9 @@ function secret(source: SecretSource, key: string, context: BuildContext): Secre
 }
 
 /** What the shape alone cannot say. */
+/** Fixed in the node (nuts-node-api.md §1.3). */
+const V2_TOKEN_LIFE_SECONDS = 900;
+
 function checkMeaning(settings: ConfigSettings, collect: BuildContext['collect']): void {
   const insist = (key: string, holds: boolean, problem: string): void => {
     collect(key, () => {
@@ -210,7 +214,12 @@ function checkMeaning(settings: ConfigSettings, collect: BuildContext['collect']
       insist(`tenants.${id}.${name}`, other === undefined, `is also that of ${other ?? ''}; each tenant is one organisation`);
       identities.set(value, id);
     }
-    const { generations } = tenant.node;
+    const { generations, maxTokenLifeSeconds } = tenant.node;
+    insist(
+      `tenants.${id}.node.maxTokenLifeSeconds`,
+      maxTokenLifeSeconds >= V2_TOKEN_LIFE_SECONDS || !generations.includes('v2'),
+      `is ${String(maxTokenLifeSeconds)}; must be at least 900 where generation v2 is served: a v2 node gives its tokens 900 s`,
+    );
     insist(`tenants.${id}.did`, tenant.did !== undefined || !generations.includes('v1'), 'is missing; generation v1 needs it');
     for (const name of ['subject', 'authorizationServerUrl'] as const)
       insist(

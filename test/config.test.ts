@@ -135,6 +135,27 @@ tenants:
     );
   });
 
+  it('bounds the life of tokens per tenant, and lets none be below what a v2 node gives', () => {
+    const node = (settings: string): string => GOOD.replace('8081 }', `8081, ${settings} }`);
+    const v2 = (seconds: number): string =>
+      node(`generations: [v1, v2], maxTokenLifeSeconds: ${String(seconds)}`).replace(
+        'did: did:nuts:AAA',
+        'did: did:nuts:AAA\n    subject: a\n    authorizationServerUrl: https://node.example.com/oauth2/a',
+      );
+    const lifeOf = (text: string) =>
+      parseConfig(text, { file: 'sluis.yaml', environment: {} }).tenants[0]?.node.maxTokenLifeSeconds;
+    expect([lifeOf(GOOD), lifeOf(node('maxTokenLifeSeconds: 60')), lifeOf(v2(900))]).toEqual([3600, 60, 900]);
+    expect(faults(node('maxTokenLifeSeconds: 59')).join()).toContain(
+      'tenants.a.node.maxTokenLifeSeconds: is 59; must be at least 60',
+    );
+    expect(faults(node('maxTokenLifeSeconds: 86401')).join()).toContain('is 86401; must be at most 86400');
+    expect(faults(node('maxTokenLifeSeconds: 60.5')).join()).toContain('is 60.5; must be a whole number');
+    expect(faults(node('maxTokenLifeSeconds: 1h')).join()).toContain('is "1h"; must be a whole number');
+    expect(faults(v2(899)).join()).toContain(
+      'tenants.a.node.maxTokenLifeSeconds: is 899; must be at least 900 where generation v2 is served: a v2 node gives its tokens 900 s',
+    );
+  });
+
   it('says what to do when there is no file', () => {
     expect(() => loadConfig({ SLUIS_CONFIG: '/does/not/exist.yaml' })).toThrow(/copy config.example.yaml to sluis.yaml/);
   });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DEFAULT_MAX_TOKEN_LIFE_SECONDS } from '../tenant/tenant.ts';
 
 // The shape of the configuration file. Unknown keys are refused everywhere: a misspelt option must not be silently ignored.
 
@@ -72,6 +73,7 @@ export const tenantSchema = z.strictObject({
     apiKey: z.strictObject({ privateKey: secretSource, name: z.string().min(1), audience: z.string().min(1) }).optional(),
     introspectionTimeoutMs: milliseconds.min(100).default(2_000),
     introspectionCacheMs: milliseconds.max(5_000).default(5_000),
+    maxTokenLifeSeconds: z.int().min(60).max(86_400).default(DEFAULT_MAX_TOKEN_LIFE_SECONDS),
   }),
   fhir: z.strictObject({
     url: baseUrl,

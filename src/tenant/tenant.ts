@@ -37,7 +37,12 @@ export interface TenantNode {
   readonly apiKey?: { readonly privateKey: Secret; readonly name: string; readonly audience: string };
   readonly introspectionTimeoutMs: number;
   readonly introspectionCacheMs: number;
+  /** A token that lives longer is not accepted, whatever the node says. Absent: `DEFAULT_MAX_TOKEN_LIFE_SECONDS`. */
+  readonly maxTokenLifeSeconds?: number;
 }
+
+/** One hour: a v1 node in strict mode gives its tokens 60 s, a v2 node 900 s (nuts-node-api.md §1.1, §1.3). */
+export const DEFAULT_MAX_TOKEN_LIFE_SECONDS = 3_600;
 
 export interface TenantFhir {
   /** The FHIR base, no trailing slash. */

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import type { JsonValue } from '../fhir/json.ts';
 import type { ProofIds } from '../store/proof-ids.ts';
-import type { Tenant } from '../tenant/tenant.ts';
+import { DEFAULT_MAX_TOKEN_LIFE_SECONDS, type Tenant } from '../tenant/tenant.ts';
 import type { Subject } from '../usecase/subject.ts';
 import { parseAuthorization, type PresentedToken } from './bearer.ts';
 import { NOBODY } from './claims.ts';
@@ -56,18 +56,15 @@ export interface AuthenticatorOptions {
   readonly introspection: Introspection;
   readonly proofIds: ProofIds;
   readonly clock: Clock;
-  /** A token with a longer life is not accepted. Default one hour (a node in strict mode gives 60 s, a v2 node 900). */
-  readonly maxTokenLifeSeconds?: number;
 }
 
 const MAX_SKEW_SECONDS = 60;
-const DEFAULT_MAX_LIFE_SECONDS = 3_600;
 const NO_CREDENTIALS: Subject['credentials'] = Object.freeze([]);
 const NONE_DROPPED: readonly DroppedCredential[] = Object.freeze([]);
 
 /** Creates the authenticator. Everything about the moment, the tenant, the token's purpose and its proof is judged on every request, cached facts or not. */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
-  const { introspection, proofIds, clock, maxTokenLifeSeconds = DEFAULT_MAX_LIFE_SECONDS } = options;
+  const { introspection, proofIds, clock } = options;
 
   /** RFC 9449 §7.1: a bound token with a proof, an unbound one without the scheme, and neither taken for the other. */
   async function prove(
@@ -99,7 +96,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
 
   function accept(facts: TokenFacts, tenant: Tenant): number {
     const nowMs = clock.now().getTime();
-    const fault = tokenFault(facts, tenant, nowMs, maxTokenLifeSeconds);
+    const fault = tokenFault(facts, tenant, nowMs);
     if (fault !== undefined) throw new GatewayError('token_invalid', fault);
     return nowMs;
   }
@@ -166,7 +163,7 @@ function challenged(error: unknown): unknown {
 }
 
 /** Why a token that its node calls active is not accepted (nuts-node-api.md §1.1, §1.4, attack cases T4 to T10); undefined when it is. */
-export function tokenFault(facts: TokenFacts, tenant: Tenant, nowMs: number, maxLifeSeconds: number): string | undefined {
+export function tokenFault(facts: TokenFacts, tenant: Tenant, nowMs: number): string | undefined {
   const issuer = facts.generation === 'v1' ? tenant.identity.did : tenant.identity.authorizationServerUrl;
   // A string and the same: no list, no other case, no slash at its end.
   if (issuer === undefined || issuer === '' || facts.issuer !== issuer) return 'token is of another issuer';
@@ -175,7 +172,8 @@ export function tokenFault(facts: TokenFacts, tenant: Tenant, nowMs: number, max
   // Written so that NaN fails.
   if (!(expiresAt * 1000 > nowMs)) return 'token has expired';
   if (!(issuedAt * 1000 <= nowMs + MAX_SKEW_SECONDS * 1000)) return 'token is from the future';
-  if (!(expiresAt - issuedAt > 0 && expiresAt - issuedAt <= maxLifeSeconds)) return 'token lives too long';
+  const longest = tenant.node.maxTokenLifeSeconds ?? DEFAULT_MAX_TOKEN_LIFE_SECONDS;
+  if (!(expiresAt - issuedAt > 0 && expiresAt - issuedAt <= longest)) return 'token lives too long';
   if (facts.generation === 'v2' && facts.notBefore !== undefined && !(facts.notBefore * 1000 <= nowMs + MAX_SKEW_SECONDS * 1000))
     return 'token is not valid yet';
   return undefined;

@@ -100,6 +100,16 @@ describe('a token that its node calls active', () => {
     expect(await setUp(() => said(change)).ask()).toBe('token_invalid');
   });
 
+  it('lives no longer than its tenant allows, to the second', async () => {
+    const ask = (life: number, maxTokenLifeSeconds?: number) => {
+      const iat = nowSeconds() - 10;
+      const node = maxTokenLifeSeconds === undefined ? {} : { maxTokenLifeSeconds };
+      return setUp(() => said({ iat, exp: iat + life })).ask(tenantOf('a', { node }));
+    };
+    expect(await Promise.all([ask(60, 60), ask(900, 900), ask(3600), ask(7200, 7200)])).toEqual(Array(4).fill('accepted'));
+    expect(await Promise.all([ask(61, 60), ask(901, 900), ask(3601), ask(7201, 7200)])).toEqual(Array(4).fill('token_invalid'));
+  });
+
   it('of an organisation is not accepted at a tenant without an identity (T34)', async () => {
     expect(await setUp(() => said({ iss: '' })).ask(tenantOf('a', { did: '' }))).toBe('token_invalid');
   });
