@@ -146,6 +146,7 @@ function buildTenant(id: string, settings: TenantSettings, whole: ConfigSettings
       tls: buildTls(settings.fhir.tls, `${key}.fhir.tls`, context),
       timeoutMs: settings.fhir.timeoutMs,
       document: settings.fhir.document,
+      xml: settings.fhir.xml,
     },
     outbound: buildTls(settings.outbound, `${key}.outbound`, context),
     grants: settings.grants,

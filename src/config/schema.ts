@@ -82,6 +82,7 @@ export const tenantSchema = z.strictObject({
     tls: tls.prefault({}),
     timeoutMs: milliseconds.min(100).default(30_000),
     document: z.enum(['upstream', 'assemble']).default('upstream'),
+    xml: z.enum(['none', 'relative']).default('none'),
   }),
   outbound: tls.prefault({}),
   grants: z.enum(['ledger', 'credential']).default('ledger'),

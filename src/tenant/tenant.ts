@@ -53,6 +53,8 @@ export interface TenantFhir {
   readonly timeoutMs: number;
   /** Who makes `$document`: the FHIR server, or the gate from the Composition and what the caller may read of it. */
   readonly document: 'upstream' | 'assemble';
+  /** Whether one resource may leave as XML: `relative` says that this server writes no absolute URL of its own into it. */
+  readonly xml: 'none' | 'relative';
 }
 
 export type FhirLogin =

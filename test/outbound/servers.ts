@@ -104,6 +104,7 @@ export function tenantOf(
       tls: {},
       timeoutMs: 500,
       document: 'upstream',
+      xml: 'none',
       ...changes.fhir,
     },
     outbound: {},

@@ -25,6 +25,7 @@ export const tenant: Tenant = {
     tls: {},
     timeoutMs: 1_000,
     document: 'upstream',
+    xml: 'none',
   },
   outbound: {},
   grants: 'ledger',

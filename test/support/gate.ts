@@ -107,6 +107,7 @@ export async function startGate(
     /** Served in R4 by both tenants, instead of `notes`. */
     readonly useCase?: UseCase;
     readonly document?: Tenant['fhir']['document'];
+    readonly xml?: Tenant['fhir']['xml'];
   } = {},
 ): Promise<TestGate> {
   const clock = createClock();
@@ -197,6 +198,7 @@ export async function startGate(
       limits.generations ?? ['v1'],
       limits.useCase,
       limits.document ?? 'upstream',
+      limits.xml ?? 'none',
     ),
   );
   const directory = createTenantDirectory(tenants);
@@ -395,6 +397,7 @@ function tenantOf(
   generations: Tenant['node']['generations'],
   useCase: UseCase | undefined,
   document: Tenant['fhir']['document'],
+  xml: Tenant['fhir']['xml'],
 ): Tenant {
   return {
     id,
@@ -412,6 +415,7 @@ function tenantOf(
       tls: {},
       timeoutMs: 2_000,
       document,
+      xml,
     },
     outbound: {},
     grants: 'ledger',

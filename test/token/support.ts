@@ -35,6 +35,7 @@ export function tenantOf(
       tls: {},
       timeoutMs: 1_000,
       document: 'upstream',
+      xml: 'none',
     },
     outbound: {},
     grants: 'ledger',

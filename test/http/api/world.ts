@@ -171,6 +171,7 @@ const tenant = (id: string, useCases: readonly string[]): Tenant => ({
     tls: {},
     timeoutMs: 1_000,
     document: 'upstream',
+    xml: 'none',
   },
   outbound: {},
   grants: 'ledger',

@@ -124,6 +124,7 @@ function tenantOf(server: ServerClient): Tenant {
       tls: {},
       timeoutMs: 30_000,
       document: 'upstream',
+      xml: 'none',
     },
     outbound: {},
     grants: 'ledger',

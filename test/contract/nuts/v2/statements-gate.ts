@@ -62,6 +62,7 @@ async function atGateOf(nodes: WebNodes, peer: WebPeer, work: (ask: Ask) => Prom
       tls: {},
       timeoutMs: 1_000,
       document: 'upstream',
+      xml: 'none',
     },
     outbound: {},
     grants: 'ledger',
