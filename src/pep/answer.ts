@@ -24,7 +24,7 @@ export async function answerRead(permitted: Permitted, record: RequestRecord, op
   const { received, tenant } = permitted.authenticated.addressed;
   const gone = new AbortController();
   received.onGone(() => {
-    gone.abort(callerGone(undefined));
+    gone.abort(callerGone());
   });
   // Nothing is fetched for somebody who has gone.
   gone.signal.throwIfAborted();
@@ -72,7 +72,7 @@ function mayChange({ interaction, reviews, filters, redacted, proofs }: PermitVe
 }
 
 /** Nobody is there to be answered; the record says so. */
-function callerGone(cause: unknown): GatewayError {
+export function callerGone(cause?: unknown): GatewayError {
   return new GatewayError('upstream_failed', 'the caller has gone before its answer', { cause, reason: CALLER_GONE });
 }
 

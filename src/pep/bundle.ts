@@ -2,11 +2,14 @@ import type { AuditSink } from '../audit/sink.ts';
 import { GatewayError } from '../errors.ts';
 import { parseBundle, type RequestBundle } from '../fhir/bundle.ts';
 import { printETag } from '../fhir/etag.ts';
+import { isWrite } from '../fhir/interaction.ts';
 import { parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
-import { answerResource } from './answer.ts';
+import { answerResource, callerGone } from './answer.ts';
 import type { AnswerOptions } from './answer-options.ts';
+import { eachOf } from './each-of.ts';
 import { openRecord, type RequestRecord } from './record.ts';
+import { refuse } from './refusal.ts';
 import type { Reply } from './reply.ts';
 import type { Authenticated, Permitted, Received } from './stages.ts';
 import { statusText, type EntryRequest } from './bundle-entry.ts';
@@ -30,13 +33,22 @@ export async function answerBundle(permitted: Permitted, record: RequestRecord, 
     base: `${tenant.publicUrl}/fhir`,
     maxEntries: tenant.limits.bundleEntries,
   });
-  const requests = toRequests(permitted, bundle, options);
+  const gone = new AbortController();
+  received.onGone(() => {
+    gone.abort(callerGone());
+  });
+  const requests = toRequests(permitted, bundle, gone.signal, options);
   return bundle.bundleType === 'transaction'
     ? answerTransaction(permitted, requests, record, options)
-    : answerBatch(permitted, requests, record, options);
+    : answerBatch(permitted, requests, gone.signal, record, options);
 }
 
-function toRequests({ authenticated }: Permitted, { entries }: RequestBundle, options: BundleOptions): readonly EntryRequest[] {
+function toRequests(
+  { authenticated }: Permitted,
+  { entries }: RequestBundle,
+  gone: AbortSignal,
+  options: BundleOptions,
+): readonly EntryRequest[] {
   const { addressed, caller } = authenticated;
   return entries.map((entry, index) => {
     const { interaction, resource, ifMatch } = entry;
@@ -49,7 +61,15 @@ function toRequests({ authenticated }: Permitted, { entries }: RequestBundle, op
       hasBody: resource !== undefined,
       readBody: () => Promise.reject(new GatewayError('internal', 'an entry has no body of its own')),
       onGone: (listener) => {
-        addressed.received.onGone(listener);
+        if (gone.aborted) listener();
+        else
+          gone.addEventListener(
+            'abort',
+            () => {
+              listener();
+            },
+            { once: true },
+          );
       },
     };
     const record = openRecord(received, options.audit, options.clock, options.metrics, `entry-${String(index + 1)}`);
@@ -83,46 +103,90 @@ function withoutId(resource: JsonObject): JsonObject {
   return rest;
 }
 
-/** Entry after entry, each on its own; the answer holds as many as the question, in its order. */
+/** How many reads of one batch are under way at once. Each is held whole while it is judged, besides what is kept of those that were answered. */
+const READS_AT_ONCE = 4;
+
+/**
+ * Each entry on its own; the answer holds as many as the question, in its order. Reads that follow one another go side by side; a write goes alone, so that
+ * what comes after it sees it. For a caller that has gone nothing more goes up.
+ */
 async function answerBatch(
   permitted: Permitted,
   requests: readonly EntryRequest[],
+  gone: AbortSignal,
   record: RequestRecord,
   options: BundleOptions,
 ): Promise<Reply> {
+  const { tenant } = permitted.authenticated.addressed;
   await record.intent();
-  const entry: JsonObject[] = [];
+  const waiting = new Set(requests);
   let left = options.maxReviewBytes;
-  for (const { authenticated, record: own } of requests) {
-    const reply = await options.alone(authenticated, own);
-    const bytes = await wholeBody(reply, left);
-    left -= bytes.byteLength;
-    entry.push(toEntry(reply, bytes));
+  const take = (bytes: number): void => {
+    left -= bytes;
+    if (left < 0) throw tooLarge();
+  };
+  const answerEntry = async (request: EntryRequest): Promise<JsonObject> => {
+    gone.throwIfAborted();
+    waiting.delete(request);
+    const reply = await options.alone(request.authenticated, request.record);
+    const bytes = await wholeBody(reply, take);
+    if (left < 0) throw tooLarge();
+    // What broke off on its way here is no answer, and concerns no other entry.
+    return bytes === undefined ? { response: { status: statusText(502) } } : toEntry(reply, bytes);
+  };
+  const atOnce = Math.min(READS_AT_ONCE, tenant.limits.concurrentRequests);
+  const entry: JsonObject[] = [];
+  try {
+    for (const run of runsOf(requests)) entry.push(...(await eachOf(run, atOnce, answerEntry)));
+    gone.throwIfAborted();
+  } catch (error) {
+    // What was not begun ends as the whole does, so that the audit has every entry that was asked for.
+    await Promise.all([...waiting].map((request) => refuse(request.record, error)));
+    throw error;
   }
   const answer: JsonObject = { resourceType: 'Bundle', type: 'batch-response', entry };
-  return answerResource(permitted, record, answer, new Map(), options.upstream(permitted.authenticated.addressed.tenant));
+  return answerResource(permitted, record, answer, new Map(), options.upstream(tenant));
 }
 
-/** @throws GatewayError `upstream_failed` when all answers together are more than may be held */
-async function wholeBody({ body }: Reply, maxBytes: number): Promise<Uint8Array> {
+/** Reads that follow one another, and each write by itself. */
+function runsOf(requests: readonly EntryRequest[]): readonly (readonly EntryRequest[])[] {
+  const runs: EntryRequest[][] = [];
+  let reads: EntryRequest[] | undefined;
+  for (const request of requests) {
+    if (isWrite(request.authenticated.interaction)) {
+      reads = undefined;
+      runs.push([request]);
+    } else if (reads === undefined) {
+      reads = [request];
+      runs.push(reads);
+    } else reads.push(request);
+  }
+  return runs;
+}
+
+/**
+ * @param take counts bytes against what all answers may be together, and throws when they are more
+ * @returns undefined for a stream that did not come to its end
+ */
+async function wholeBody({ body }: Reply, take: (bytes: number) => void): Promise<Uint8Array | undefined> {
   switch (body.kind) {
     case 'none':
       return new Uint8Array();
     case 'bytes':
-      if (body.bytes.byteLength > maxBytes) throw tooLarge();
+      take(body.bytes.byteLength);
       return body.bytes;
     case 'stream': {
       const chunks: Uint8Array[] = [];
       let bytes = 0;
       try {
         for await (const chunk of body.stream) {
+          take(chunk.byteLength);
           bytes += chunk.byteLength;
-          if (bytes > maxBytes) throw tooLarge();
           chunks.push(chunk);
         }
-      } catch (error) {
+      } catch {
         await body.finish({ bytes: 0, complete: false });
-        throw error;
+        return undefined;
       }
       await body.finish({ bytes, complete: true });
       return Buffer.concat(chunks);

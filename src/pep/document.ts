@@ -4,13 +4,14 @@ import { printJson, type JsonObject } from '../fhir/json.ts';
 import { localReference, references, type LocalReference } from '../fhir/reference.ts';
 import { isResourceType } from '../fhir/version.ts';
 import type { DecisionPoint } from '../pdp/decide.ts';
-import { answerResource } from './answer.ts';
+import { answerResource, callerGone } from './answer.ts';
 import { judgeRead } from './answer-judgement.ts';
 import type { AnswerOptions } from './answer-options.ts';
+import { eachOf } from './each-of.ts';
 import { questionOf } from './question.ts';
 import type { RequestRecord } from './record.ts';
 import { refuseDenied } from './refusal.ts';
-import { CALLER_GONE, type Reply } from './reply.ts';
+import type { Reply } from './reply.ts';
 import type { Permitted } from './stages.ts';
 
 export interface DocumentOptions extends AnswerOptions {
@@ -51,7 +52,7 @@ export async function answerDocument(permitted: Permitted, record: RequestRecord
   }
   const gone = new AbortController();
   received.onGone(() => {
-    gone.abort(new GatewayError('upstream_failed', 'the caller has gone before its answer', { reason: CALLER_GONE }));
+    gone.abort(callerGone());
   });
   await record.intent();
   const upstream = options.upstream(tenant);
@@ -130,28 +131,6 @@ function documentOf(resources: readonly JsonObject[], base: string, version: 'ST
       return { fullUrl: `${base}/${resourceType}/${id}`, resource };
     }),
   };
-}
-
-/** The results in the order of the items; the first failure ends all. */
-async function eachOf<T, R>(items: readonly T[], concurrency: number, work: (item: T) => Promise<R>): Promise<readonly R[]> {
-  const results = new Map<number, R>();
-  const queue = items.entries();
-  let failed = false;
-  const worker = async (): Promise<void> => {
-    for (const [index, item] of queue) {
-      if (failed) return;
-      try {
-        results.set(index, await work(item));
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    }
-  };
-  // All have ended before anybody goes on: nothing is looked up after the record was closed.
-  const ended = await Promise.allSettled(Array.from({ length: Math.min(concurrency, items.length) }, worker));
-  for (const end of ended) if (end.status === 'rejected') throw end.reason;
-  return [...results].sort(([one], [other]) => one - other).map(([, result]) => result);
 }
 
 function sizeOf(resource: JsonObject): number {

@@ -1,4 +1,4 @@
-import { GatewayError, type ErrorCode } from '../errors.ts';
+import { ERROR_CODES, GatewayError, type ErrorCode } from '../errors.ts';
 import { printBundle, type BundleEntry } from '../fhir/bundle.ts';
 import { parseETag } from '../fhir/etag.ts';
 import { isJsonArray, isJsonObject, printJson, type JsonObject, type JsonValue } from '../fhir/json.ts';
@@ -6,14 +6,13 @@ import { FHIR_JSON } from '../fhir/media.ts';
 import { isWrite } from '../fhir/interaction.ts';
 import { answerResource } from './answer.ts';
 import type { AnswerOptions } from './answer-options.ts';
-import { insistOnJson, parseAnswer, readWhole } from './answer-body.ts';
+import { discard, insistOnJson, parseAnswer, readWhole } from './answer-body.ts';
 import { judgeRead } from './answer-judgement.ts';
 import { statusText, type EntryRequest } from './bundle-entry.ts';
 import type { RequestRecord } from './record.ts';
 import { refuseDenied, refuseRejected } from './refusal.ts';
 import type { Reply } from './reply.ts';
 import type { Authenticated, Decided, Permitted } from './stages.ts';
-import type { UpstreamAnswer } from '../upstream/forward.ts';
 import { rewriteHeader } from '../upstream/rewrite.ts';
 import { prepareCreate, prepareUpdate, type Prepared } from './write-resource.ts';
 
@@ -30,7 +29,8 @@ interface Ready {
 
 /**
  * Carries out a transaction: all entries are permitted, and every write was held against what is stored, or nothing goes up. Only the server can make it
- * one step, so it gets it whole, rebuilt from what was judged.
+ * one step, so it gets it whole, rebuilt from what was judged. Every way out closes the record of every entry, those too that were never judged because
+ * another was denied before.
  * @throws GatewayError for failures
  */
 export async function answerTransaction(
@@ -39,58 +39,118 @@ export async function answerTransaction(
   record: RequestRecord,
   options: TransactionOptions,
 ): Promise<Reply> {
-  const { tenant } = whole.authenticated.addressed;
+  const open = new Set(requests);
+  try {
+    const permitted = await judgeAll(requests, open, options);
+    if ('problem' in permitted) return await refuseWhole(permitted, open, record);
+    await record.intent();
+    const ready = await prepareAll(permitted, requests, open, options);
+    if ('problem' in ready) return await refuseWhole(ready, open, record);
+    await Promise.all(ready.map(({ request }) => request.record.intent()));
+    return await send(whole, ready, open, record, options);
+  } catch (error) {
+    // Whether it was carried out may not be known; no record of an entry stays open.
+    const status = error instanceof GatewayError ? error.status : 500;
+    await closeAll(open, { outcome: status < 500 ? 'refused' : 'failed', status });
+    throw error;
+  }
+}
+
+/** Why a transaction does not go up: what one of its entries may not, or what the state does not allow. */
+type Problem =
+  | { readonly problem: 'denied'; readonly why: string }
+  | {
+      readonly problem: 'rejected';
+      readonly code: ErrorCode;
+      readonly reason: string;
+      readonly expression?: readonly string[];
+    };
+
+/** Up to the first entry that is denied; the record of that one is closed with its own reason. */
+async function judgeAll(
+  requests: readonly EntryRequest[],
+  open: Set<EntryRequest>,
+  options: TransactionOptions,
+): Promise<readonly Permitted[] | Problem> {
   const permitted: Permitted[] = [];
-  for (const [index, { authenticated, record: own }] of requests.entries()) {
-    const decided = await options.judge(authenticated, own);
+  for (const [index, request] of requests.entries()) {
+    const decided = await options.judge(request.authenticated, request.record);
     if (decided.stage === 'denied') {
-      const { code, text } = decided.verdict.reason;
-      await refuseDenied(own, decided.verdict.reason);
-      return refuseDenied(record, {
-        code: 'entry_denied',
-        text: `entry ${String(index + 1)}: ${code}${text === undefined ? '' : `, ${text}`}`,
-      });
+      const { reason } = decided.verdict;
+      open.delete(request);
+      await refuseDenied(request.record, reason);
+      return {
+        problem: 'denied',
+        why: `entry ${String(index + 1)}: ${reason.code}${reason.text === undefined ? '' : `, ${reason.text}`}`,
+      };
     }
     permitted.push(decided);
   }
-  await record.intent();
+  return permitted;
+}
+
+async function prepareAll(
+  permitted: readonly Permitted[],
+  requests: readonly EntryRequest[],
+  open: Set<EntryRequest>,
+  options: TransactionOptions,
+): Promise<readonly Ready[] | Problem> {
   const ready: Ready[] = [];
   for (const [index, request] of requests.entries()) {
     const judged = permitted[index];
     if (judged === undefined) throw new GatewayError('internal', 'an entry without a verdict');
     const prepared = await prepare(judged, request, options);
-    if (prepared.outcome === 'denied')
-      return refuseDenied(record, { code: 'entry_denied', text: `entry ${String(index + 1)}: ${prepared.reason}` });
-    if (prepared.outcome === 'rejected') {
-      const places = (prepared.expression ?? []).map(
-        (place) => `Bundle.entry[${String(index)}].resource.ofType(${place.split('.')[0] ?? ''})`,
-      );
-      return refuseRejected(record, prepared.code, prepared.reason, places);
+    switch (prepared.outcome) {
+      case 'denied':
+        open.delete(request);
+        await refuseDenied(request.record, { code: prepared.reason });
+        return { problem: 'denied', why: `entry ${String(index + 1)}: ${prepared.reason}` };
+      case 'rejected': {
+        const { code, reason, expression = [] } = prepared;
+        open.delete(request);
+        await refuseRejected(request.record, code, reason, expression);
+        const places = expression.map((place) => `Bundle.entry[${String(index)}].resource.ofType(${place.split('.')[0] ?? ''})`);
+        return { problem: 'rejected', code, reason, expression: places };
+      }
+      case 'ready':
+        ready.push({ request, permitted: judged, sent: prepared.sent });
     }
-    ready.push({ request, permitted: judged, sent: prepared.sent });
   }
-  await Promise.all(ready.map(({ request }) => request.record.intent()));
+  return ready;
+}
+
+/** No entry of a transaction is carried out without the others, so that what was permitted ends as the whole does. */
+async function refuseWhole(problem: Problem, open: Set<EntryRequest>, record: RequestRecord): Promise<Reply> {
+  switch (problem.problem) {
+    case 'denied':
+      await closeAll(open, { outcome: 'denied', status: ERROR_CODES.forbidden });
+      return refuseDenied(record, { code: 'entry_denied', text: problem.why });
+    case 'rejected':
+      await closeAll(open, { outcome: 'rejected', status: ERROR_CODES[problem.code] });
+      return refuseRejected(record, problem.code, problem.reason, problem.expression);
+  }
+}
+
+async function send(
+  whole: Permitted,
+  ready: readonly Ready[],
+  open: Set<EntryRequest>,
+  record: RequestRecord,
+  options: TransactionOptions,
+): Promise<Reply> {
+  const { tenant } = whole.authenticated.addressed;
   const upstream = options.upstream(tenant);
-  const forwarding = upstream.forward({
+  const answer = await upstream.forward({
     method: 'POST',
     path: '',
     query: '',
     headers: { accept: FHIR_JSON, 'content-type': FHIR_JSON, prefer: 'return=minimal' },
     body: printJson(printBundle({ bundleType: 'transaction', entries: ready.map(({ sent }) => sent) }, upstream.bases.upstream)),
   });
-  let answer: UpstreamAnswer;
-  try {
-    answer = await forwarding;
-  } catch (error) {
-    // Whether it was carried out is not known; no record of an entry stays open.
-    await closeAll(ready, 'failed', error instanceof GatewayError ? error.status : 500);
-    throw error;
-  }
   if (answer.status !== 200) {
-    answer.body.on('error', () => undefined).destroy();
-    await closeAll(ready, 'failed', answer.status);
+    discard(answer.body);
     const code = rejectionOf(answer.status, tenant.fhir.version);
-    if (code !== undefined) return refuseRejected(record, code, 'upstream_rejected');
+    if (code !== undefined) return refuseWhole({ problem: 'rejected', code, reason: 'upstream_rejected' }, open, record);
     throw new GatewayError('upstream_failed', `the FHIR server answered a transaction with ${String(answer.status)}`, {
       reason: `upstream_status_${String(answer.status)}`,
     });
@@ -101,10 +161,10 @@ export async function answerTransaction(
     const entries = readEntries(parseAnswer(await readWhole(answer.body, options.maxReviewBytes)), ready.length);
     entry = await Promise.all(ready.map((each, index) => answerEntry(each, entries[index], options)));
   } catch (error) {
-    await closeAll(ready, 'failed', 502);
+    discard(answer.body);
     throw alarmed(error, record, options);
   }
-  await closeAll(ready, 'permitted', 200);
+  await closeAll(open, { outcome: 'permitted', status: 200 });
   return answerResource(whole, record, { resourceType: 'Bundle', type: 'transaction-response', entry }, new Map(), upstream);
 }
 
@@ -182,7 +242,22 @@ function rejectionOf(status: number, version: 'STU3' | 'R4'): ErrorCode | undefi
   return undefined;
 }
 
-async function closeAll(ready: readonly Ready[], outcome: 'permitted' | 'failed', status: number): Promise<void> {
-  const reason = outcome === 'permitted' ? 'answered' : 'transaction_failed';
-  await Promise.all(ready.map(({ request }) => request.record.outcome({ outcome, status, reason })));
+const ENDINGS = {
+  permitted: 'answered',
+  denied: 'transaction_denied',
+  refused: 'transaction_refused',
+  rejected: 'transaction_rejected',
+  failed: 'transaction_failed',
+} as const;
+
+interface WholeEnding {
+  readonly outcome: keyof typeof ENDINGS;
+  readonly status: number;
+}
+
+/** Closes the records that are open yet; each once, whatever else goes wrong. */
+async function closeAll(open: Set<EntryRequest>, ending: WholeEnding): Promise<void> {
+  const closing = [...open];
+  open.clear();
+  await Promise.all(closing.map(({ record }) => record.outcome({ ...ending, reason: ENDINGS[ending.outcome] })));
 }

@@ -112,12 +112,12 @@ describe('a batch', () => {
       'batch-response',
       ['200', '403', '200', '201', '200', '412'],
     ]);
-    expect(upstream()).toEqual([
-      'GET /fhir/Patient/mine',
+    // Reads go side by side.
+    expect(upstream().slice(0, 2).sort()).toEqual([
       'GET /fhir/Observation?patient=Patient%2Fmine&_count=50',
-      'POST /fhir/Observation',
-      'PUT /fhir/Observation/mine-1',
+      'GET /fhir/Patient/mine',
     ]);
+    expect(upstream().slice(2)).toEqual(['POST /fhir/Observation', 'PUT /fhir/Observation/mine-1']);
     expect(answer.json.entry[3]?.response).toMatchObject({ location: 'https://gate.example/a/fhir/Observation/9/_history/1' });
   });
 
@@ -187,6 +187,71 @@ describe('a transaction', () => {
   ])('is refused as a whole, and nothing goes up, where %s', async (_what, entry, status) => {
     expect((await post({ type: 'transaction', entry })).status).toBe(status);
     expect(upstream()).toEqual([]);
+  });
+
+  it.each<[string, readonly object[], readonly [string, string, number, string][]]>([
+    [
+      'denied',
+      [get('Patient/mine'), get('Patient/other'), put('mine-1')],
+      [
+        ['entry-1', 'denied', 403, 'transaction_denied'],
+        ['entry-2', 'denied', 403, 'instance_not_in_rule'],
+        ['entry-3', 'denied', 403, 'transaction_denied'],
+        ['whole', 'denied', 403, 'entry_denied'],
+      ],
+    ],
+    [
+      'not the caller’s to change',
+      [get('Patient/mine'), put('other-1', 'Patient/mine')],
+      [
+        ['entry-1', 'denied', 403, 'transaction_denied'],
+        ['entry-2', 'denied', 403, 'stored_of_another_patient'],
+        ['whole', 'denied', 403, 'entry_denied'],
+      ],
+    ],
+    [
+      'rejected',
+      [get('Patient/mine'), put('mine-1', 'Patient/mine', 'W/"7"'), create('Patient/mine')],
+      [
+        ['entry-1', 'rejected', 412, 'transaction_rejected'],
+        ['entry-2', 'rejected', 412, 'stale_version'],
+        ['entry-3', 'rejected', 412, 'transaction_rejected'],
+        ['whole', 'rejected', 412, 'stale_version'],
+      ],
+    ],
+  ])('of which one entry is %s has a closed record of each, with what became of it', async (_what, entry, expected) => {
+    const answer = await post({ type: 'transaction', entry });
+    const records = await gate.audited(answer.headers.get('x-request-id') ?? '');
+    const ends = records
+      .filter(({ phase }) => phase === 'outcome')
+      .map(({ part, outcome, status, reason }) => [part ?? 'whole', outcome, status, reason]);
+    expect(ends.sort()).toEqual(expected);
+    // The answer may be read when all is written: the whole is closed last.
+    expect(records.at(-1)).toMatchObject({ phase: 'outcome' });
+    expect(records.at(-1)).not.toHaveProperty('part');
+  });
+
+  it('of which a look-up fails, or that the server rejects, leaves no record open', async () => {
+    for (const [status, outcome] of [
+      [500, 'failed'],
+      [422, 'rejected'],
+    ] as const) {
+      gate.fhir = (request, response, body) => {
+        if (request.method !== 'POST' && status === 422) {
+          server(request, response, body);
+          return;
+        }
+        response.writeHead(status, { 'content-type': 'application/fhir+json' }).end('{}');
+      };
+      const answer = await post({ type: 'transaction', entry: [create('Patient/mine'), put('mine-1')] });
+      const records = await gate.audited(answer.headers.get('x-request-id') ?? '');
+      const ends = records.filter(({ phase }) => phase === 'outcome').map((each) => [each.part ?? 'whole', each.outcome]);
+      expect(ends.sort()).toEqual([
+        ['entry-1', outcome],
+        ['entry-2', outcome],
+        ['whole', outcome],
+      ]);
+    }
   });
 
   it('that gets no answer leaves no record open', async () => {

@@ -1,0 +1,143 @@
+import { connect } from 'node:net';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import chart from '../attack/chart/index.ts';
+import { startGate, type FhirHandler, type TestGate } from '../support/gate.ts';
+
+// How a batch goes on: reads side by side, writes one by one, and nothing for a caller that has gone.
+
+let gate: TestGate;
+beforeAll(async () => {
+  gate = await startGate({ useCase: chart });
+});
+afterAll(() => gate.close());
+afterEach(() => {
+  gate.fhir = undefined;
+  gate.arrived.length = 0;
+});
+
+interface Answer {
+  readonly entry: readonly { readonly resource?: { readonly id?: string }; readonly response: { readonly status: string } }[];
+}
+
+const get = (url: string) => ({ request: { method: 'GET', url } });
+const patient = get('Patient/mine');
+const create = {
+  resource: { resourceType: 'Observation', status: 'final', subject: { reference: 'Patient/mine' } },
+  request: { method: 'POST', url: 'Observation' },
+};
+const batch = (entry: readonly object[]) => JSON.stringify({ resourceType: 'Bundle', type: 'batch', entry });
+const headersOf = () => ({
+  authorization: `Bearer ${gate.token({ facts: { service: 'chart' } })}`,
+  'content-type': 'application/fhir+json',
+});
+async function post(entry: readonly object[]) {
+  const answer = await gate.get('/a/fhir', headersOf(), 'POST', batch(entry));
+  return { ...answer, json: JSON.parse(answer.body) as Answer };
+}
+
+/** A server that takes its time, and counts how many it has in hand. */
+function slow(ms: number, body: (target: string) => object = () => ({ resourceType: 'Patient', id: 'mine' })) {
+  const seen = { now: 0, most: 0, log: [] as string[] };
+  const handler: FhirHandler = (request, response) => {
+    seen.now += 1;
+    seen.most = Math.max(seen.most, seen.now);
+    seen.log.push(`> ${request.method ?? ''}`);
+    setTimeout(() => {
+      seen.now -= 1;
+      seen.log.push(`< ${request.method ?? ''}`);
+      response.writeHead(request.method === 'POST' ? 201 : 200, { 'content-type': 'application/fhir+json' });
+      response.end(JSON.stringify(body(request.url ?? '')));
+    }, ms);
+  };
+  gate.fhir = handler;
+  return seen;
+}
+
+/** Sends a batch over a socket of its own and leaves once `when` says so. @returns the records of the batch, when all are closed */
+async function leaveAfter(entry: readonly object[], when: () => boolean) {
+  const body = batch(entry);
+  const lines = Object.entries({ host: 'gate.example', ...headersOf(), 'content-length': String(Buffer.byteLength(body)) });
+  const before = (await gate.allAudited()).length;
+  const socket = connect(gate.port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  socket.write(`POST /a/fhir HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`);
+  for (let turn = 0; turn < 300 && !when(); turn += 1) await new Promise((next) => setTimeout(next, 5));
+  expect(when()).toBe(true);
+  socket.destroy();
+  for (let turn = 0; turn < 300; turn += 1) {
+    const records = (await gate.allAudited()).slice(before);
+    if (records.some(({ phase, part }) => phase === 'outcome' && part === undefined)) return records;
+    await new Promise((next) => setTimeout(next, 5));
+  }
+  return (await gate.allAudited()).slice(before);
+}
+
+describe('reads of a batch', () => {
+  it('that follow one another go up four at a time, and are answered in the order of the question', async () => {
+    let count = 0;
+    const seen = slow(30, (target) => ({ resourceType: 'Patient', id: target.split('/').at(-1), n: (count += 1) }));
+    const answer = await post([...Array.from({ length: 7 }, () => patient), get('Patient/other'), patient]);
+    expect(seen.most).toBe(4);
+    expect(answer.json.entry.map(({ response }) => response.status.slice(0, 3))).toEqual([
+      ...Array.from({ length: 7 }, () => '200'),
+      '403',
+      '200',
+    ]);
+  });
+
+  it('do not overtake a write, nor does a write overtake them', async () => {
+    const seen = slow(15);
+    await post([patient, patient, create, create, patient]);
+    expect(seen.log).toEqual([
+      ...['> GET', '> GET', '< GET', '< GET'],
+      ...['> POST', '< POST', '> POST', '< POST'],
+      ...['> GET', '< GET'],
+    ]);
+  });
+
+  it('are together no more than one answer may be: else nothing leaves, and every entry has its record', async () => {
+    gate.fhir = (_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/fhir+json' });
+      response.end(JSON.stringify({ resourceType: 'Patient', id: 'mine', note: 'x'.repeat(400_000) }));
+    };
+    expect((await post([patient, patient])).status).toBe(200);
+    const answer = await post(Array.from({ length: 12 }, () => patient));
+    expect([answer.status, answer.body.includes('xxx')]).toEqual([502, false]);
+    const records = await gate.audited(answer.headers.get('x-request-id') ?? '');
+    const ends = records.filter(({ phase }) => phase === 'outcome').map(({ part }) => part ?? 'whole');
+    expect(ends.sort()).toEqual([...Array.from({ length: 12 }, (_, index) => `entry-${String(index + 1)}`), 'whole'].sort());
+    expect(gate.arrived.length).toBeLessThan(2 + 12);
+  });
+});
+
+describe('a caller that has gone', () => {
+  it('gets nothing more fetched or written, and every entry and the whole have their record', async () => {
+    slow(60);
+    const entries = [patient, patient, patient, patient, patient, create, patient];
+    const records = await leaveAfter(entries, () => gate.arrived.length >= 4);
+    await new Promise((next) => setTimeout(next, 100));
+    expect(gate.arrived.map(({ method }) => method)).toEqual(['GET', 'GET', 'GET', 'GET']);
+    const ends = records.filter(({ phase }) => phase === 'outcome');
+    expect(ends.map(({ part }) => part ?? 'whole').sort()).toEqual([
+      ...entries.map((_, index) => `entry-${String(index + 1)}`),
+      'whole',
+    ]);
+    for (const end of ends) expect(end).toMatchObject({ outcome: 'failed', status: 0, reason: 'caller_gone' });
+  });
+
+  it('during a write has that write carried out and recorded, and no other', async () => {
+    slow(60);
+    const records = await leaveAfter([create, create], () => gate.arrived.length === 1);
+    await new Promise((next) => setTimeout(next, 100));
+    expect(gate.arrived.map(({ method }) => method)).toEqual(['POST']);
+    const ends = new Map(records.filter(({ phase }) => phase === 'outcome').map((each) => [each.part ?? 'whole', each]));
+    expect(ends.get('entry-1')).toMatchObject({ outcome: 'permitted', status: 201 });
+    expect(ends.get('entry-2')).toMatchObject({ outcome: 'failed', status: 0, reason: 'caller_gone' });
+    expect(ends.get('whole')).toMatchObject({ outcome: 'failed', status: 0, reason: 'caller_gone' });
+  });
+
+  it('is not one that waits', async () => {
+    slow(30);
+    expect((await post([patient, patient, create])).json.entry).toHaveLength(3);
+  });
+});
