@@ -50,6 +50,8 @@ export interface GatewayErrorOptions {
   readonly challenge?: string;
   /** For 405. */
   readonly allow?: readonly string[];
+  /** For 415 of a PATCH: the media types that it takes, for `Accept-Patch`. */
+  readonly acceptPatch?: readonly string[];
   /** Where the fault is, in the caller's own words (a JSON path, a header or parameter name): may reach the caller. */
   readonly fields?: readonly FieldProblem[];
   /** Connection state is in doubt: close it after the answer. */

@@ -1,3 +1,4 @@
+import type { JsonObject } from './json.ts';
 import type { Parameter } from './parameter.ts';
 
 /*
@@ -70,8 +71,16 @@ export interface Update extends OnInstance {
   readonly kind: 'update';
 }
 
+/** In what a patch is written (patch.html); the `Content-Type` says it. */
+export type PatchFormat = 'json-patch' | 'xml-patch' | 'fhirpath-patch';
+
+interface Patching {
+  /** Absent where the `Content-Type` names no patch: that is answered with 415 before anything is judged. */
+  readonly format?: PatchFormat;
+}
+
 /** `PATCH [type]/[id]`. */
-export interface Patch extends OnInstance {
+export interface Patch extends OnInstance, Patching {
   readonly kind: 'patch';
 }
 
@@ -141,6 +150,8 @@ interface Operation extends WithParameters, Readable {
   /** With its dollar sign: `$document`. */
   readonly operation: string;
   readonly method: 'GET' | 'POST';
+  /** The `Parameters` that a POST brought; then `parameters` are what stands in it, and nothing stands in the query. */
+  readonly input?: JsonObject;
 }
 
 /** `[type]/[id]/$[operation]`. */
@@ -174,7 +185,7 @@ export interface ConditionalUpdate extends Conditional {
 }
 
 /** `PATCH [type]?criteria`. */
-export interface ConditionalPatch extends Conditional {
+export interface ConditionalPatch extends Conditional, Patching {
   readonly kind: 'conditional-patch';
 }
 

@@ -223,6 +223,7 @@ export function resolvePatchFormat(contentType: string | undefined, version: Fhi
       return 'xml-patch';
     case FHIR_JSON:
       return version === 'R4' ? 'fhirpath-patch' : undefined;
+    case undefined:
     default:
       return undefined;
   }

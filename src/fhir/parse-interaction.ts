@@ -1,5 +1,8 @@
 import { GatewayError } from '../errors.ts';
-import type { Interaction, SearchVia } from './interaction.ts';
+import type { Interaction, PatchFormat, SearchVia } from './interaction.ts';
+import type { JsonObject } from './json.ts';
+import { resolvePatchFormat } from './media.ts';
+import { readOperationInput } from './operation-input.ts';
 import { describe, parseParameter, type Parameter } from './parameter.ts';
 import { interactionPath } from './print-interaction.ts';
 import { CONTINUATION, isKnownParameter, type ParameterUse } from './parameter-names.ts';
@@ -19,6 +22,10 @@ export interface InteractionRequest {
   readonly form?: readonly QueryPair[];
   /** The raw value of the header `If-None-Exist`. */
   readonly ifNoneExist?: string;
+  /** The raw value of the header `Content-Type`: of a PATCH it says in what the patch is written. */
+  readonly contentType?: string;
+  /** The body of an operation by POST, read with `parseJsonObject`. */
+  readonly input?: JsonObject;
 }
 
 const NONE: readonly Parameter[] = Object.freeze([]);
@@ -109,7 +116,7 @@ function onType(request: InteractionRequest, type: string): Interaction {
     case 'PUT':
       return { kind: 'conditional-update', type, criteria: criteria(request, type) };
     case 'PATCH':
-      return { kind: 'conditional-patch', type, criteria: criteria(request, type) };
+      return { kind: 'conditional-patch', type, criteria: criteria(request, type), ...patchFormat(request) };
     case 'DELETE':
       return { kind: 'conditional-delete', type, criteria: criteria(request, type) };
     default:
@@ -127,7 +134,7 @@ function onInstance(request: InteractionRequest, type: string, id: string): Inte
       return { kind: 'update', type, id };
     case 'PATCH':
       without(request);
-      return { kind: 'patch', type, id };
+      return { kind: 'patch', type, id, ...patchFormat(request) };
     case 'DELETE':
       without(request);
       return { kind: 'delete', type, id };
@@ -186,18 +193,23 @@ function searchByPost(request: InteractionRequest, type: string | undefined): Se
   return { parameters: parameters(request, pairs, 'search', type), head: false, via: 'form' };
 }
 
-function operation(
-  request: InteractionRequest,
-  name: string,
-): Readable & { readonly operation: string; readonly method: 'GET' | 'POST' } {
+interface OperationRequest extends Readable {
+  readonly operation: string;
+  readonly method: 'GET' | 'POST';
+  readonly input?: JsonObject;
+}
+
+function operation(request: InteractionRequest, name: string): OperationRequest {
   if (!OPERATION.test(name)) throw notFound();
-  if (!isGet(request) && request.method !== 'POST') throw notAllowed(ON_OPERATION);
-  return {
-    operation: name,
-    method: request.method === 'POST' ? 'POST' : 'GET',
-    parameters: parameters(request, request.query, 'operation'),
-    head: request.method === 'HEAD',
-  };
+  const method = isGet(request) ? 'GET' : 'POST';
+  if (method === 'POST' && request.method !== 'POST') throw notAllowed(ON_OPERATION);
+  const asked = parameters(request, request.query, 'operation');
+  const head = request.method === 'HEAD';
+  const { input } = request;
+  if (input === undefined) return { operation: name, method, parameters: asked, head };
+  // What stands in both, servers read in the one or in the other.
+  if (asked.length > 0) throw malformed('query', 'must be empty where the body brings the parameters');
+  return { operation: name, method, parameters: readOperationInput(input, request.version), head, input };
 }
 
 function criteria(request: InteractionRequest, type: string): readonly Parameter[] {
@@ -213,6 +225,11 @@ function parseIfNoneExist(request: InteractionRequest, type: string, value: stri
   const found = parameters(request, parseQuery(text), 'criteria', type);
   if (found.length === 0) throw invalidIfNoneExist('has no criteria');
   return found;
+}
+
+function patchFormat({ contentType, version }: InteractionRequest): { readonly format?: PatchFormat } {
+  const format = resolvePatchFormat(contentType, version);
+  return format === undefined ? {} : { format };
 }
 
 function without(request: InteractionRequest): void {

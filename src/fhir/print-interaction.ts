@@ -1,4 +1,5 @@
-import type { Interaction, SearchVia } from './interaction.ts';
+import type { Interaction, PatchFormat, SearchVia } from './interaction.ts';
+import { printJson } from './json.ts';
 import { printParameter, type Parameter } from './parameter.ts';
 import { printQuery } from './target.ts';
 
@@ -13,7 +14,18 @@ export interface CanonicalRequest {
   readonly form?: string;
   /** The value of `If-None-Exist`. */
   readonly ifNoneExist?: string;
+  /** In what a patch is written. */
+  readonly contentType?: string;
+  /** The `Parameters` of an operation by POST, as JSON. */
+  readonly input?: string;
 }
+
+/** The `Content-Type` of each way to write a patch. */
+export const PATCH_TYPES: Readonly<Record<PatchFormat, string>> = {
+  'json-patch': 'application/json-patch+json',
+  'xml-patch': 'application/xml-patch+xml',
+  'fhirpath-patch': 'application/fhir+json',
+};
 
 /**
  * Prints the one canonical request of an interaction. Parsing that gives the interaction again, except that HEAD has become GET and
@@ -38,11 +50,13 @@ export function printInteraction(interaction: Interaction): CanonicalRequest {
     case 'operation-instance':
     case 'operation-type':
     case 'operation-system':
+      if (interaction.input !== undefined)
+        return { method: interaction.method, path, query: '', input: printJson(interaction.input) };
       return { method: interaction.method, path, query: printParameters(interaction.parameters) };
     case 'update':
       return { method: 'PUT', path, query: '' };
     case 'patch':
-      return { method: 'PATCH', path, query: '' };
+      return { method: 'PATCH', path, query: '', ...patchType(interaction.format) };
     case 'delete':
       return { method: 'DELETE', path, query: '' };
     case 'create':
@@ -53,10 +67,14 @@ export function printInteraction(interaction: Interaction): CanonicalRequest {
     case 'conditional-update':
       return { method: 'PUT', path, query: printParameters(interaction.criteria) };
     case 'conditional-patch':
-      return { method: 'PATCH', path, query: printParameters(interaction.criteria) };
+      return { method: 'PATCH', path, query: printParameters(interaction.criteria), ...patchType(interaction.format) };
     case 'conditional-delete':
       return { method: 'DELETE', path, query: printParameters(interaction.criteria) };
   }
+}
+
+function patchType(format: PatchFormat | undefined): Pick<CanonicalRequest, 'contentType'> {
+  return format === undefined ? {} : { contentType: PATCH_TYPES[format] };
 }
 
 // Query and form were one list; they go on in one place only (attack case Q42).

@@ -65,6 +65,7 @@ function readInteraction(
   query: readonly QueryPair[],
 ): ReturnType<typeof parseInteraction> {
   const ifNoneExist = received.headers.get('if-none-exist');
+  const contentType = received.headers.get('content-type');
   try {
     return parseInteraction({
       method: received.method,
@@ -72,6 +73,7 @@ function readInteraction(
       query,
       version: tenant.fhir.version,
       ...(ifNoneExist === undefined ? {} : { ifNoneExist }),
+      ...(contentType === undefined ? {} : { contentType }),
     });
   } catch (error) {
     // Without a token every FHIR path of a tenant is 401 (design §12): who shows none learns nothing about the grammar.

@@ -125,10 +125,21 @@ function readRequest(tenant: Tenant, { method, target, headers, body }: ExplainR
   const { segments, query } = parseTarget(target, 0);
   const { version } = tenant.fhir;
   const ifNoneExist = headers?.['if-none-exist'];
-  const request = { method, segments, query, version, ...(ifNoneExist === undefined ? {} : { ifNoneExist }) };
+  const contentType = headers?.['content-type'];
+  const request = {
+    method,
+    segments,
+    query,
+    version,
+    ...(ifNoneExist === undefined ? {} : { ifNoneExist }),
+    ...(contentType === undefined ? {} : { contentType }),
+  };
   const interaction = parseInteraction(request);
-  if (!('via' in interaction) || interaction.via !== 'form' || body === undefined) return interaction;
-  return parseInteraction({ ...request, form: parseQuery(body) });
+  if (body === undefined) return interaction;
+  if ('via' in interaction && interaction.via === 'form') return parseInteraction({ ...request, form: parseQuery(body) });
+  if ('operation' in interaction && interaction.method === 'POST')
+    return parseInteraction({ ...request, input: parseJsonObject(Buffer.from(body)) });
+  return interaction;
 }
 
 function readFormat(tenant: Tenant, { target, headers, body }: ExplainRequest, interaction: Interaction): void {

@@ -125,6 +125,7 @@ function describe(error: unknown): Refusal {
   const { code, options } = error;
   const headers: Record<string, string> = {};
   if (options.allow !== undefined) headers['allow'] = options.allow.join(', ');
+  if (options.acceptPatch !== undefined) headers['accept-patch'] = options.acceptPatch.join(', ');
   const retryAfter = options.retryAfterSeconds ?? (error.status === 503 || error.status === 429 ? 5 : undefined);
   if (retryAfter !== undefined) headers['retry-after'] = String(Math.max(1, Math.ceil(retryAfter)));
   return {

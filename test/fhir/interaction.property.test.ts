@@ -3,6 +3,8 @@ import fc from 'fast-check';
 import { isDeepStrictEqual } from 'node:util';
 import { GatewayError } from '../../src/errors.ts';
 import type { Interaction } from '../../src/fhir/interaction.ts';
+import { parseJsonObject } from '../../src/fhir/json.ts';
+import { readOperationInput } from '../../src/fhir/operation-input.ts';
 import { escapeValue, parseParameter, type Parameter } from '../../src/fhir/parameter.ts';
 import { parseInteraction } from '../../src/fhir/parse-interaction.ts';
 import { printInteraction } from '../../src/fhir/print-interaction.ts';
@@ -89,10 +91,22 @@ function onceEach(parameters: readonly Parameter[]): boolean {
 const operation = fc.stringMatching(/^[a-z][a-z0-9.-]{0,30}$/).map((name) => `$${name}`);
 const compartment = record({ type: fc.constantFrom('Patient', 'Device'), id });
 
+const format = fc.constantFrom('json-patch' as const, 'xml-patch' as const, 'fhirpath-patch' as const);
+const input = fc
+  .uniqueArray(fc.tuple(fc.constantFrom('persist', 'graph', 'start', '_since'), fc.oneof(value, fc.integer(), fc.boolean())), {
+    maxLength: 3,
+    selector: ([name]) => name,
+  })
+  .map((found) => {
+    const parameter = found.map(([name, said]) => ({ name, [typeof said === 'string' ? 'valueString' : 'valueInteger']: said }));
+    return parseJsonObject(Buffer.from(JSON.stringify({ resourceType: 'Parameters', parameter })));
+  });
+
 const interactions: fc.Arbitrary<Interaction> = fc.oneof(
   record({ kind: fc.constant('read' as const), type, id, parameters: shown, head }),
   record({ kind: fc.constant('vread' as const), type, id, versionId: id, parameters: shown, head }),
-  record({ kind: fc.constantFrom('update' as const, 'patch' as const, 'delete' as const), type, id }),
+  record({ kind: fc.constantFrom('update' as const, 'delete' as const), type, id }),
+  record({ kind: fc.constant('patch' as const), type, id, format }),
   record({ kind: fc.constant('history-instance' as const), type, id, parameters: shown, head }),
   record({ kind: fc.constant('history-type' as const), type, parameters: shown, head }),
   record({ kind: fc.constantFrom('history-system' as const, 'capabilities' as const), parameters: shown, head }),
@@ -116,19 +130,22 @@ const interactions: fc.Arbitrary<Interaction> = fc.oneof(
   record({ kind: fc.constant('operation-type' as const), type, operation, method, parameters: free, head }),
   record({ kind: fc.constant('operation-system' as const), operation, method, parameters: free, head }),
   record({
-    kind: fc.constantFrom(
-      'conditional-create' as const,
-      'conditional-update' as const,
-      'conditional-patch' as const,
-      'conditional-delete' as const,
-    ),
+    kind: fc.constantFrom('conditional-create' as const, 'conditional-update' as const, 'conditional-delete' as const),
     type: searched,
     criteria,
   }),
+  record({ kind: fc.constant('conditional-patch' as const), type: searched, criteria, format }),
+  record({ kind: fc.constant('operation-type' as const), type, operation, method: fc.constant('POST' as const), input }).map(
+    (asked) => ({
+      ...asked,
+      parameters: readOperationInput(asked.input, version),
+      head: false,
+    }),
+  ),
 );
 
 function reparse(interaction: Interaction): Interaction {
-  const { method: verb, path, query, form, ifNoneExist } = printInteraction(interaction);
+  const { method: verb, path, query, form, ifNoneExist, contentType, input: body } = printInteraction(interaction);
   const target = parseTarget(`/a/fhir${path}${query === '' ? '' : `?${query}`}`);
   return parseInteraction({
     method: verb,
@@ -137,6 +154,8 @@ function reparse(interaction: Interaction): Interaction {
     version,
     ...(form === undefined ? {} : { form: parseQuery(form) }),
     ...(ifNoneExist === undefined ? {} : { ifNoneExist }),
+    ...(contentType === undefined ? {} : { contentType }),
+    ...(body === undefined ? {} : { input: parseJsonObject(Buffer.from(body)) }),
   });
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { GatewayError } from '../../src/errors.ts';
 import { interactionId, interactionType, interactionVerb, isWrite, type Interaction } from '../../src/fhir/interaction.ts';
+import { parseJsonObject } from '../../src/fhir/json.ts';
 import { parseInteraction } from '../../src/fhir/parse-interaction.ts';
 import { interactionPath, printInteraction, resourcePath } from '../../src/fhir/print-interaction.ts';
 import { parseQuery, parseTarget } from '../../src/fhir/target.ts';
@@ -11,6 +12,8 @@ interface Extra {
   readonly version?: FhirVersion;
   readonly form?: string;
   readonly ifNoneExist?: string;
+  readonly contentType?: string;
+  readonly input?: string;
 }
 
 function parse(request: string, extra: Extra = {}): Interaction {
@@ -23,6 +26,8 @@ function parse(request: string, extra: Extra = {}): Interaction {
     version: extra.version ?? 'R4',
     ...(extra.form === undefined ? {} : { form: parseQuery(extra.form) }),
     ...(extra.ifNoneExist === undefined ? {} : { ifNoneExist: extra.ifNoneExist }),
+    ...(extra.contentType === undefined ? {} : { contentType: extra.contentType }),
+    ...(extra.input === undefined ? {} : { input: parseJsonObject(Buffer.from(extra.input)) }),
   });
 }
 
@@ -112,6 +117,65 @@ describe('the grammar', () => {
     expect(refusal(() => parse('POST /Task', { ifNoneExist: '' }))).toBe('invalid_header');
     expect(refusal(() => parse('POST /Task', { ifNoneExist: '_count=1' }))).toBe('invalid_parameter');
     expect(refusal(() => parse('GET /Task/1', { ifNoneExist: 'identifier=x' }))).toBe('invalid_header');
+  });
+
+  it('tells the three ways to write a patch apart, each by its own Content-Type', () => {
+    const format = (contentType: string, version: FhirVersion = 'R4') => {
+      const one = parse('PATCH /Task/1', { contentType, version });
+      expect(parse('PATCH /Task?identifier=x', { contentType, version })).toMatchObject(
+        'format' in one ? { format: one.format } : {},
+      );
+      return 'format' in one ? one.format : undefined;
+    };
+    expect(format('application/json-patch+json')).toBe('json-patch');
+    expect(format('application/xml-patch+xml')).toBe('xml-patch');
+    expect(format('application/fhir+json')).toBe('fhirpath-patch');
+    expect(format('application/fhir+json', 'STU3')).toBeUndefined();
+    for (const none of ['application/json', 'application/merge-patch+json', 'application/json-patch+json x', 'text/plain'])
+      expect(format(none)).toBeUndefined();
+    expect(
+      printInteraction(parse('PATCH /Task/1', { contentType: 'application/json-patch+json; charset=utf-8' })).contentType,
+    ).toBe('application/json-patch+json');
+  });
+
+  it('reads the Parameters of an operation by POST as the list that the same by GET would have', () => {
+    const input = JSON.stringify({
+      resourceType: 'Parameters',
+      parameter: [
+        { name: 'start', valueDate: '2020-01-01' },
+        { name: '_count', valueInteger: 5 },
+        { name: 'name', valueString: 'a,b' },
+      ],
+    });
+    const read = parse('POST /Patient/1/$x', { input });
+    expect(read).toMatchObject({
+      kind: 'operation-instance',
+      method: 'POST',
+      parameters: [
+        { key: 'start', values: ['2020-01-01'] },
+        { key: '_count', values: ['5'] },
+        { key: 'name', values: ['a\\,b'] },
+      ],
+    });
+    expect(printInteraction(read)).toEqual({ method: 'POST', path: '/Patient/1/$x', query: '', input });
+    const parameters = (...parameter: object[]) => ({ input: JSON.stringify({ resourceType: 'Parameters', parameter }) });
+    // In both places servers read the one or the other.
+    expect(refusal(() => parse('POST /$x?start=2020', parameters({ name: 'start', valueDate: '2021' })))).toBe(
+      'invalid_parameter',
+    );
+    expect(refusal(() => parse('POST /$x', { input: '{"resourceType":"Patient"}' }))).toBe('invalid_body');
+    for (const [bad, code] of [
+      [{ name: 'a:b', valueString: 'x' }, 'invalid_body'],
+      [{ valueString: 'x' }, 'invalid_body'],
+      [{ name: 'a', valueString: '' }, 'invalid_body'],
+      [{ name: 'a', valueReference: { reference: 'Patient/1' } }, 'forbidden'],
+      [{ name: 'a', resource: { resourceType: 'Patient' } }, 'forbidden'],
+      [{ name: 'a', part: [] }, 'forbidden'],
+      [{ name: 'a', valueString: 'x', valueDate: '2020' }, 'forbidden'],
+      [{ name: 'a', valueString: 'x', extension: [] }, 'forbidden'],
+      [{ name: 'a' }, 'forbidden'],
+    ] as const)
+      expect([bad, refusal(() => parse('POST /$x', parameters(bad)))]).toEqual([bad, code]);
   });
 
   it.each([

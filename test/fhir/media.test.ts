@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Interaction } from '../../src/fhir/interaction.ts';
-import { resolveAnswerFormat, resolveBodyFormat } from '../../src/fhir/media.ts';
+import { resolveAnswerFormat, resolveBodyFormat, resolvePatchFormat } from '../../src/fhir/media.ts';
 import { parseQuery } from '../../src/fhir/target.ts';
 import type { FhirVersion } from '../../src/fhir/version.ts';
 import { refusal } from './refusal.ts';
@@ -8,7 +8,10 @@ import { refusal } from './refusal.ts';
 const task: Interaction = { kind: 'read', type: 'Task', id: '1', parameters: [], head: false };
 const binary: Interaction = { ...task, type: 'Binary' };
 const update: Interaction = { kind: 'update', type: 'Task', id: '1' };
-const patch: Interaction = { kind: 'patch', type: 'Task', id: '1' };
+const patch = (contentType: string): Interaction => {
+  const format = resolvePatchFormat(contentType, 'STU3');
+  return { kind: 'patch', type: 'Task', id: '1', ...(format === undefined ? {} : { format }) };
+};
 const search: Interaction = { kind: 'search-type', type: 'Task', parameters: [], head: false, via: 'form' };
 
 function answer(
@@ -168,7 +171,7 @@ describe('the format of a body', () => {
     ['application/fhir+json; fhirVersion=3.0', update, 'json'],
     ['application/x-www-form-urlencoded', search, 'form'],
     ['application/x-www-form-urlencoded;charset=utf-8', search, 'form'],
-    ['application/json-patch+json', patch, 'json-patch'],
+    ['application/json-patch+json', patch('application/json-patch+json'), 'json'],
   ])('is read from %s', (contentType, interaction, expected) => {
     expect(resolveBodyFormat(contentType, interaction, 'STU3')).toBe(expected);
   });
@@ -191,9 +194,10 @@ describe('the format of a body', () => {
     ['', 'application/fhir+xml', update],
     ['', undefined, update],
     ['', 'application/x-www-form-urlencoded', update],
-    ['R7', 'application/xml-patch+xml', patch],
-    ['R8', 'application/merge-patch+json', patch],
-    ['R9', 'application/json', patch],
+    ['R7', 'application/xml-patch+xml', patch('application/xml-patch+xml')],
+    ['R8', 'application/merge-patch+json', patch('application/merge-patch+json')],
+    ['R9', 'application/json', patch('application/json')],
+    ['', 'application/json-patch+json; charset=utf-16', patch('application/json-patch+json; charset=utf-16')],
     ['', 'application/fhir+json', task],
   ])('is refused when another reader could take it for something else: %s %s', (_row, contentType, interaction) => {
     expect(refusal(() => resolveBodyFormat(contentType, interaction, 'STU3'))).toBe('unsupported_media_type');

@@ -1,0 +1,50 @@
+import { GatewayError } from '../errors.ts';
+import { isJsonArray, isJsonObject, JsonNumber, type JsonObject, type JsonValue } from './json.ts';
+import { parseParameter, type Parameter } from './parameter.ts';
+import type { FhirVersion } from './version.ts';
+
+const NAME = /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/;
+
+/**
+ * The parameters in the `Parameters` resource of an operation by POST, as the list that the same operation by GET would have (operations.html: what is
+ * primitive may stand in the one or the other), so that a rule judges both alike.
+ * @throws GatewayError `invalid_body` (400) for what is no `Parameters`; `forbidden` for a resource, a part or a complex value, which no rule can judge
+ */
+export function readOperationInput(input: JsonObject, version: FhirVersion): readonly Parameter[] {
+  if (input['resourceType'] !== 'Parameters') throw fault('resourceType', 'must be Parameters');
+  const { parameter = [] } = input;
+  if (!isJsonArray(parameter)) throw fault('Parameters.parameter', 'must be a list');
+  for (const name of Object.keys(input)) if (!ROOT.has(name)) throw unjudged(`Parameters.${name}`);
+  return parameter.map((each, index) => readParameter(each, `Parameters.parameter[${String(index)}]`, version));
+}
+
+const ROOT: ReadonlySet<string> = new Set(['resourceType', 'parameter']);
+
+function readParameter(item: JsonValue, field: string, version: FhirVersion): Parameter {
+  if (!isJsonObject(item)) throw fault(field, 'must be an object');
+  const { name } = item;
+  if (typeof name !== 'string' || !NAME.test(name)) throw fault(`${field}.name`, 'must be a plain name');
+  const [said, ...others] = Object.keys(item).filter((member) => member !== 'name');
+  if (said === undefined || others.length > 0 || !/^value[A-Z][A-Za-z0-9]*$/.test(said)) throw unjudged(field);
+  const value = textOf(item[said]);
+  if (value === undefined) throw unjudged(field);
+  if (value === '') throw fault(`${field}.${said}`, 'must not be empty');
+  // One value, whatever is in it: a comma here is no OR.
+  return parseParameter({ name, value: value.replace(/[\\,]/g, '\\$&') }, version);
+}
+
+function textOf(value: JsonValue | undefined): string | undefined {
+  if (typeof value === 'string') return value;
+  if (value instanceof JsonNumber) return value.text;
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : undefined;
+}
+
+function fault(field: string, problem: string): GatewayError {
+  return new GatewayError('invalid_body', `${field} ${problem}`, { fields: [{ field, problem }] });
+}
+
+function unjudged(field: string): GatewayError {
+  return new GatewayError('forbidden', `${field} is no single primitive value, and no rule can judge it`, {
+    reason: 'operation_input_unjudged',
+  });
+}
