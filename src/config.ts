@@ -127,6 +127,7 @@ function buildTenant(id: string, settings: TenantSettings, whole: ConfigSettings
       did: settings.did ?? '',
       ...(settings.subject === undefined ? {} : { subject: settings.subject }),
       ...(settings.authorizationServerUrl === undefined ? {} : { authorizationServerUrl: settings.authorizationServerUrl }),
+      ...(settings.organizationIds.length === 0 ? {} : { organizationIds: settings.organizationIds }),
     },
     publicUrl: settings.publicUrl ?? `${whole.public.url}/${id}`,
     node: {
@@ -190,10 +191,10 @@ function secret(source: SecretSource, key: string, context: BuildContext): Secre
   return context.collect(key, () => readSecret(located, context.environment));
 }
 
-/** What the shape alone cannot say. */
 /** Fixed in the node (nuts-node-api.md §1.3). */
 const V2_TOKEN_LIFE_SECONDS = 900;
 
+/** What the shape alone cannot say. */
 function checkMeaning(settings: ConfigSettings, collect: BuildContext['collect']): void {
   const insist = (key: string, holds: boolean, problem: string): void => {
     collect(key, () => {
@@ -215,6 +216,15 @@ function checkMeaning(settings: ConfigSettings, collect: BuildContext['collect']
       insist(`tenants.${id}.${name}`, other === undefined, `is also that of ${other ?? ''}; each tenant is one organisation`);
       identities.set(value, id);
     }
+    tenant.organizationIds.forEach((value, index) => {
+      const other = identities.get(value);
+      insist(
+        `tenants.${id}.organizationIds.${String(index)}`,
+        other === undefined || other === id,
+        `is also that of ${other ?? ''}; each tenant is one organisation`,
+      );
+      identities.set(value, id);
+    });
     const { generations, maxTokenLifeSeconds } = tenant.node;
     insist(
       `tenants.${id}.node.maxTokenLifeSeconds`,

@@ -156,6 +156,33 @@ tenants:
     );
   });
 
+  it('takes what v2 tokens call the organisation, and lets no two tenants be one', () => {
+    const V2 = GOOD.replace(
+      'did: did:nuts:AAA',
+      'subject: a\n    authorizationServerUrl: https://node.example.com/oauth2/a\n    organizationIds: [did:web:a.example, "87654321"]',
+    ).replace('8081 }', '8081, generations: [v2] }');
+    expect(parseConfig(V2, { file: 'sluis.yaml', environment: {} }).tenants[0]?.identity).toEqual({
+      did: '',
+      subject: 'a',
+      authorizationServerUrl: 'https://node.example.com/oauth2/a',
+      organizationIds: ['did:web:a.example', '87654321'],
+    });
+    const second = (id: string): string =>
+      `${V2}  b:\n    name: B\n    did: did:nuts:BBB\n    organizationIds: [${id}]\n    node: { url: http://127.0.0.1:1 }\n    fhir: { url: http://127.0.0.1:2/fhir }\n`;
+    expect(faults(second('did:web:b.example'))).toEqual([]);
+    // The same organisation may have both names.
+    expect(faults(second('did:nuts:BBB'))).toEqual([]);
+    expect(faults(second('did:web:a.example')).join()).toContain(
+      'tenants.b.organizationIds.0: is also that of a; each tenant is one organisation',
+    );
+    for (const [bad, said] of [
+      ["' x'", 'must be a DID, a URA or another id'],
+      ["''", 'must be a DID, a URA or another id'],
+      ['87654321', 'must be a string'],
+    ] as const)
+      expect(faults(second(bad)).join()).toContain(said);
+  });
+
   it('says what to do when there is no file', () => {
     expect(() => loadConfig({ SLUIS_CONFIG: '/does/not/exist.yaml' })).toThrow(/copy config.example.yaml to sluis.yaml/);
   });

@@ -20,6 +20,14 @@ const did = z
     'must be a did:nuts identifier, such as did:nuts:B8PUHs2AUHbFF1xLLK4eZjgErEcMXHxs68FteY7NDtCY',
   );
 
+const organizationId = z
+  .string()
+  .max(256)
+  .regex(
+    /^[^\s\p{C}](?:[^\p{C}\p{Zl}\p{Zp}]*[^\s\p{C}])?$/u,
+    'must be a DID, a URA or another id as the claims of v2 tokens name this organisation: one line of text in quotes, without blanks around it',
+  );
+
 /** Where a secret is: never the secret itself. */
 export const secretSource = z.union([z.strictObject({ file: z.string().min(1) }), z.strictObject({ env: z.string().min(1) })], {
   error: 'must say where the secret is: {file: /path} or {env: NAME}; a value is not allowed here',
@@ -62,6 +70,8 @@ export const tenantSchema = z.strictObject({
   /** Generation v2: the subject at the node, and the URL of its authorization server, which is the `iss` of its tokens. */
   subject: z.string().min(1).optional(),
   authorizationServerUrl: baseUrl.optional(),
+  /** What v2 tokens call this organisation, as `token/claims.ts` takes it. */
+  organizationIds: z.array(organizationId).max(16).default([]),
   /** Default: the public URL of the gateway, a slash and the tenant's id. */
   publicUrl: baseUrl.optional(),
   node: z.strictObject({

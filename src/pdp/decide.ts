@@ -1,5 +1,5 @@
 import type { Interaction } from '../fhir/interaction.ts';
-import type { Tenant } from '../tenant/tenant.ts';
+import { isOwnOrganization, type Tenant } from '../tenant/tenant.ts';
 import type { AccessRequest, PolicyInformation } from '../usecase/access.ts';
 import {
   deny,
@@ -122,7 +122,8 @@ export function createDecisionPoint(options: DecisionPointOptions): DecisionPoin
 function gateMatch(tenant: Tenant, subject: Subject, role: Role, interaction: Interaction): readonly Rule[] | Deny {
   const requester = subject.organization.id;
   if (requester === '') return deny('no_requester', 'the token names no organisation that asks');
-  if (requester === tenant.identity.did && role.judgesSelf !== true) return deny('self_request', 'the organisation asks itself');
+  if (isOwnOrganization(tenant.identity, subject.organization) && role.judgesSelf !== true)
+    return deny('self_request', 'the organisation asks itself');
   if (role.fhirVersion !== tenant.fhir.version) return deny('other_fhir_version', `${role.id} speaks ${role.fhirVersion}`);
   const match = matchRules(role.rules, interaction);
   return match.matched ? match.rules : deny(match.fault.code, `${role.id}: ${match.fault.text}`);

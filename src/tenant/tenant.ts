@@ -27,6 +27,22 @@ export interface TenantIdentity {
   readonly subject?: string;
   /** What the `iss` of its v2 tokens is, whole. */
   readonly authorizationServerUrl?: string;
+  /** What the claims of v2 tokens call the organisation: its DIDs of any method, its URA, or what else the node's policies name it by. Absent: nothing. */
+  readonly organizationIds?: readonly string[];
+}
+
+/** All ids of the tenant's own organisation, the DID of v1 first; empty for a tenant of v2 whose configuration names none. */
+export function organizationIdsOf({ did, organizationIds = [] }: TenantIdentity): readonly string[] {
+  return [...new Set(did === '' ? organizationIds : [did, ...organizationIds])];
+}
+
+/** Whether an organisation that asks is the tenant itself, to the letter, by id or by URA (RFC003 §6.2). */
+export function isOwnOrganization(
+  { did, organizationIds }: TenantIdentity,
+  { id, ura }: { readonly id: string; readonly ura?: string },
+): boolean {
+  if (did !== '' && id === did) return true;
+  return organizationIds !== undefined && (organizationIds.includes(id) || (ura !== undefined && organizationIds.includes(ura)));
 }
 
 export interface TenantNode {

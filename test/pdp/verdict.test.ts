@@ -50,6 +50,40 @@ describe('the role', () => {
   });
 });
 
+describe('a tenant of generation v2 alone', () => {
+  const web = {
+    ...tenant,
+    identity: {
+      did: '',
+      subject: 'a',
+      authorizationServerUrl: 'https://node.example/oauth2/a',
+      organizationIds: ['did:web:a.example', '87654321'],
+    },
+  };
+  const asked = (claims: Readonly<Record<string, string>>, of: Question['tenant'] = web, role = sender) =>
+    reasonOf({ roles: [role] }, { tenant: of, claims: new Map(Object.entries(claims)) });
+
+  it.each<[string, Readonly<Record<string, string>>]>([
+    ['its DID', { organization_did: 'did:web:a.example' }],
+    ['its URA', { organization_ura: '87654321' }],
+    ['its URA, beside a DID that it has not named', { organization_did: 'did:web:other.example', organization_ura: '87654321' }],
+    ['an id of its own', { organization_id: '87654321' }],
+  ])('is not asked by itself, whatever a token calls it: %s', async (_what, claims) => {
+    expect(await asked(claims)).toBe('self_request');
+    expect(await asked(claims, web, { ...sender, judgesSelf: true })).toBe('permit');
+  });
+
+  it('is asked by another, and by anybody where it names nothing as its own', async () => {
+    expect(await asked({ organization_did: 'did:web:b.example' })).toBe('permit');
+    expect(await asked({ organization_did: 'did:web:A.example' })).toBe('permit');
+    expect(await asked({ organization_ura: '87654322' })).toBe('permit');
+    const { subject: id, authorizationServerUrl } = web.identity;
+    const nameless = { ...web, identity: { did: '', subject: id, authorizationServerUrl } };
+    expect(await asked({ organization_did: 'did:web:a.example' }, nameless)).toBe('permit');
+    expect(await asked({}, nameless)).toBe('no_requester');
+  });
+});
+
 describe('what a use case returns', () => {
   it.each<[string, unknown]>([
     ['nothing', undefined],

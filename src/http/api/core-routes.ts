@@ -3,6 +3,7 @@ import { GatewayError } from '../../errors.ts';
 import { parseJsonText, type JsonValue } from '../../fhir/json.ts';
 import { AUDIT_OUTCOMES, type AuditOutcome } from '../../audit/entry.ts';
 import type { AuditView } from '../../audit/query.ts';
+import { organizationIdsOf } from '../../tenant/tenant.ts';
 import type { NodeServices } from '../../usecase/workflow.ts';
 import type { ApiDependencies } from './dependencies.ts';
 import type { CoreCall, CoreRoute } from './route.ts';
@@ -63,12 +64,16 @@ export const CORE_ROUTES: readonly CoreRoute<CoreContext>[] = [
 function showTenant(call: CoreCall, deps: ApiDependencies): Promise<{ status: number; body: JsonValue }> {
   const { tenant, key } = call.caller;
   const useCases = deps.useCases.filter((useCase) => deps.workflow.serves(tenant, useCase));
+  const ids = organizationIdsOf(tenant.identity);
+  const { authorizationServerUrl } = tenant.identity;
   return Promise.resolve({
     status: 200,
     body: {
       id: tenant.id,
       name: tenant.name,
-      organization: tenant.identity.did,
+      ...(ids[0] === undefined ? {} : { organization: ids[0] }),
+      organizationIds: ids,
+      ...(authorizationServerUrl === undefined ? {} : { authorizationServerUrl }),
       fhirVersion: tenant.fhir.version,
       publicUrl: tenant.publicUrl,
       useCases: useCases.map(({ id, title }) => ({ id, title })),

@@ -23,6 +23,22 @@ describe('who may call', () => {
     }
   });
 
+  it('says of a tenant of v2 alone what tokens call it, and nothing where that is not known', async () => {
+    const shown = async (id: string) => (await call(world, 'GET', `/api/v1/tenants/${id}`, { key: 'host' })).json;
+    const authorizationServerUrl = 'https://node.example/oauth2/web';
+    expect(await shown('web')).toMatchObject({
+      organization: 'did:web:web.example',
+      organizationIds: ['did:web:web.example', '87654321'],
+      authorizationServerUrl,
+    });
+    const nameless = await shown('nameless');
+    expect(nameless).toMatchObject({ organizationIds: [], authorizationServerUrl });
+    expect(nameless).not.toHaveProperty('organization');
+    const v1 = await shown('a');
+    expect(v1).toMatchObject({ organization: 'did:nuts:a', organizationIds: ['did:nuts:a'] });
+    expect(v1).not.toHaveProperty('authorizationServerUrl');
+  });
+
   it('asks for a key before anything else, whatever the path', async () => {
     for (const path of [A, `${A}/audit`, '/api/v1/tenants/nobody', '/api/v1/nothing', `${A}/counter/notes/1?x=%zz`]) {
       const answer = await call(world, 'GET', path);

@@ -179,6 +179,8 @@ const tenant = (id: string, useCases: readonly string[]): Tenant => ({
   limits: { concurrentRequests: 8, maxAnswerBytes: 1_000_000, bundleEntries: 20 },
 });
 
+const WEB = { did: '', subject: 'web', authorizationServerUrl: 'https://node.example/oauth2/web' };
+
 /** A use case of the repository, over a world of its own; tenant `a` has it too. */
 export interface OtherUseCase {
   readonly useCase: UseCase;
@@ -269,6 +271,9 @@ export async function startApi(mode: 'production' | 'development' = 'production'
     tenants: createTenantDirectory([
       tenant('a', ['counter', ...(other === undefined ? [] : [other.useCase.id])]),
       tenant('b', []),
+      // Of generation v2 alone: one that says what tokens call it, and one that does not.
+      { ...tenant('web', []), identity: { ...WEB, organizationIds: ['did:web:web.example', '87654321'] } },
+      { ...tenant('nameless', []), identity: WEB },
     ]),
     useCases: other === undefined ? [useCase] : [useCase, other.useCase],
     workflow: {
