@@ -97,6 +97,7 @@ function encodeFacts(facts: AuditFacts): string {
     if (list !== '') text += ',"attributes":{' + list + '}';
   }
   if (facts.tokenHash !== undefined) text += ',"tokenHash":' + quote(facts.tokenHash);
+  if (facts.keyThumbprint !== undefined) text += ',"keyThumbprint":' + quote(facts.keyThumbprint);
   return text;
 }
 

@@ -54,6 +54,8 @@ export interface AuditFacts {
   readonly attributes?: Readonly<Record<string, string>>;
   /** First 128 bits of the token's SHA-256, hexadecimal. */
   readonly tokenHash?: string;
+  /** Thumbprint (RFC 7638, SHA-256, base64url) of the key that the token is bound to and that the caller proved to hold (DPoP). */
+  readonly keyThumbprint?: string;
 }
 
 /** An organisation by DID (or URA), with the name that its credential gives. */

@@ -83,6 +83,7 @@ export const storedRecord = z.object({
   patientProof: z.string().optional(),
   attributes: z.record(z.string(), z.string()).optional(),
   tokenHash: z.string().optional(),
+  keyThumbprint: z.string().optional(),
 });
 
 /** Joins an intent and its outcome; either may be absent. What the outcome says again is newer. */

@@ -172,6 +172,7 @@ class OpenRecord implements RequestRecord {
     if (this.interaction !== undefined) facts.interaction = this.interaction;
     if (this.#path !== undefined) facts.path = this.#path;
     if (caller !== undefined) facts.tokenHash = caller.tokenHash;
+    if (caller?.proof !== undefined) facts.keyThumbprint = caller.proof.jkt;
     if (subject !== undefined) facts.requester = subject.organization;
     if (user !== undefined) {
       const name = [user.initials, user.prefix, user.familyName].filter((part) => part !== undefined && part !== '').join(' ');

@@ -49,6 +49,7 @@ export const facts = {
   patient: 'Patient/p1',
   attributes: { transfer: 't1' },
   tokenHash: '00112233445566778899aabbccddeeff',
+  keyThumbprint: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I',
 } as const;
 
 export function intent(tenant: string, correlationId: string): AuditIntent {

@@ -184,6 +184,33 @@ describe('a token that is bound to a key (RFC 9449 §7.1)', () => {
     expect(JSON.stringify(records)).not.toContain(token);
   });
 
+  it('has in the audit trail the thumbprint of the key that was proved, permitted or denied, and of no other', async () => {
+    const recorded = async (path: string, headers: Readonly<Record<string, string>>): Promise<readonly unknown[]> => {
+      const answer = await gate.get(path, headers);
+      const records = await gate.audited(answer.headers.get('x-request-id') ?? '');
+      expect(answer.body).not.toContain(prover.jkt);
+      return records.map(({ phase, keyThumbprint }) => [phase, answer.status, keyThumbprint]);
+    };
+    const token = bound();
+    const proven = async (path: string) => ({
+      Authorization: `DPoP ${token}`,
+      DPoP: await prove(token, { htu: `https://gate.example${path}` }),
+    });
+    // An outcome that closes an intent repeats nothing of it.
+    expect(await recorded(PATH, await proven(PATH))).toEqual([
+      ['intent', 200, prover.jkt],
+      ['outcome', 200, undefined],
+    ]);
+    const other = PATH.replace('mine', 'other');
+    expect(await recorded(other, await proven(other))).toEqual([['outcome', 403, prover.jkt]]);
+    // Bound, but nothing was proved.
+    expect(await recorded(PATH, { Authorization: `DPoP ${token}` })).toEqual([['outcome', 401, undefined]]);
+    expect(await recorded(PATH, bearer())).toMatchObject([
+      ['intent', 200, undefined],
+      ['outcome', 200, undefined],
+    ]);
+  });
+
   it('is 401 without a proof', async () => {
     await expect401({ Authorization: `DPoP ${bound()}` }, `DPoP error="invalid_dpop_proof", ${ALGS}`);
   });
