@@ -1,4 +1,5 @@
-import { isJsonArray, isJsonObject, JsonNumber, type JsonObject, type JsonValue } from '../fhir/json.ts';
+import { equalJson } from '../fhir/json-equal.ts';
+import { isJsonObject, type JsonObject, type JsonValue } from '../fhir/json.ts';
 import type { ChangeGuard } from '../usecase/decision.ts';
 
 /** What is wrong with a proposed version, by the guard of a rule; undefined when it may be written. */
@@ -74,20 +75,7 @@ function label(resource: JsonObject, name: string): JsonValue | undefined {
   return isJsonObject(meta) ? meta[name] : undefined;
 }
 
-/** The same in every member, whatever order; a number by its text. */
+/** A number by its text. */
 function same(one: JsonValue | undefined, other: JsonValue | undefined): boolean {
-  if (one === other) return true;
-  if (one instanceof JsonNumber || other instanceof JsonNumber) return textOf(one) !== undefined && textOf(one) === textOf(other);
-  if (isJsonArray(one))
-    return isJsonArray(other) && one.length === other.length && one.every((each, index) => same(each, other[index]));
-  if (!isJsonObject(one) || !isJsonObject(other)) return false;
-  const names = Object.keys(one);
-  return (
-    names.length === Object.keys(other).length &&
-    names.every((name) => Object.hasOwn(other, name) && same(one[name], other[name]))
-  );
-}
-
-function textOf(value: JsonValue | undefined): string | undefined {
-  return value instanceof JsonNumber ? value.text : typeof value === 'number' ? String(value) : undefined;
+  return equalJson(one, other, 'by-text');
 }
