@@ -1,6 +1,23 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { loadApiDescription } from '../../../src/http/api/description.ts';
 import { createApiKey } from '../../../src/store/api-keys.ts';
 import { call, startApi, type ApiWorld } from './world.ts';
+
+/** Of HTTP itself, or the same on whatever this listener answers. */
+const OF_EVERY_ANSWER: ReadonlySet<string> = new Set([
+  'cache-control',
+  'connection',
+  'content-length',
+  'content-security-policy',
+  'content-type',
+  'date',
+  'keep-alive',
+  'referrer-policy',
+  'x-content-type-options',
+  'x-frame-options',
+]);
 
 const A = '/api/v1/tenants/a';
 let world: ApiWorld;
@@ -37,6 +54,26 @@ describe('who may call', () => {
     const v1 = await shown('a');
     expect(v1).toMatchObject({ organization: 'did:nuts:a', organizationIds: ['did:nuts:a'] });
     expect(v1).not.toHaveProperty('authorizationServerUrl');
+  });
+
+  it('describes every header of its own that an error answer has', async () => {
+    world.node.down = true;
+    const answers = [
+      await call(world, 'GET', A),
+      await call(world, 'GET', A, { key: 'unknown' }),
+      await call(world, 'PUT', A, { key: 'ehr-a' }),
+      await call(world, 'GET', `${A}/organizations?service=care`, { key: 'ehr-a' }),
+    ];
+    expect(answers.map(({ status }) => status)).toEqual([401, 401, 405, 503]);
+    const sent = new Set(answers.flatMap(({ headers }) => [...headers.keys()]));
+    for (const name of ['x-request-id', 'www-authenticate', 'allow', 'retry-after']) expect(sent).toContain(name);
+    const { components } = z
+      .object({
+        components: z.object({ responses: z.object({ Problem: z.object({ headers: z.record(z.string(), z.unknown()) }) }) }),
+      })
+      .parse(parse(loadApiDescription().yaml));
+    const described = Object.keys(components.responses.Problem.headers).map((name) => name.toLowerCase());
+    expect(described.sort()).toEqual([...sent].filter((name) => !OF_EVERY_ANSWER.has(name)).sort());
   });
 
   it('asks for a key before anything else, whatever the path', async () => {
