@@ -1,5 +1,15 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 
+/** What a person should look at (docs/operations.md, "Alarms"); the values of the label `kind`. */
+export const ALARM_KINDS = [
+  'answer_withheld',
+  'answer_unproved',
+  'filter_failed',
+  'upstream_other_resource',
+  'dead_job',
+] as const;
+export type AlarmKind = (typeof ALARM_KINDS)[number];
+
 /** The one registry of counters and histograms. Labels come from closed sets: a tenant id, a status, an outcome; never a path or an id. */
 export interface Metrics {
   readonly registry: Registry;
@@ -59,7 +69,7 @@ export function createMetrics(withDefaults = true): Metrics {
     }),
     alarms: new Counter({
       name: 'sluis_alarms_total',
-      help: 'What a person should look at: answers withheld, security events, dead jobs',
+      help: `What a person should look at, by kind (${ALARM_KINDS.join(', ')})`,
       labelNames: ['tenant', 'kind'],
       registers,
     }),

@@ -3,6 +3,7 @@ import type { Interaction, OperationInstance } from '../fhir/interaction.ts';
 import { isJsonArray, isJsonObject, type JsonObject } from '../fhir/json.ts';
 import { nameEntries } from '../upstream/bundle.ts';
 import type { Upstream } from '../upstream/forward.ts';
+import { raised } from './alarm.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { isListing } from './entries.ts';
 import { judgeListing } from './listing.ts';
@@ -15,9 +16,23 @@ import type { Permitted } from './stages.ts';
 /**
  * What of a parsed answer may leave: the resource that was asked for, proved, filtered, redacted and reviewed, in this order.
  * @returns the same object when nothing was changed; `not-shown` for a resource that does not show its proof: a denial as any other
- * @throws GatewayError `upstream_failed` when the server did not do what it was asked, `not_found` for a document of nothing
+ * @throws GatewayError `upstream_failed` when the server did not do what it was asked, which is an alarm; `not_found` for a document of nothing
  */
 export async function judgeRead(
+  permitted: Permitted,
+  record: RequestRecord,
+  body: JsonObject,
+  upstream: Upstream,
+  options: AnswerOptions,
+): Promise<JsonObject | 'not-shown'> {
+  try {
+    return await judged(permitted, record, body, upstream, options);
+  } catch (error) {
+    throw raised(error, record, options.metrics);
+  }
+}
+
+async function judged(
   permitted: Permitted,
   record: RequestRecord,
   body: JsonObject,
@@ -36,26 +51,12 @@ export async function judgeRead(
   // Between the look-up and the answer it may have become another's.
   if (proofs.length > 0 && !isListing(interaction) && !shows(subjectOf(permitted, body), proofs, upstream.bases.upstream))
     return 'not-shown';
-  const judged = isListing(interaction) ? listed(permitted, record, body, upstream, options) : body;
-  const shown = redact(judged, redacted, permitted.authenticated.addressed.tenant.fhir.version);
+  const { sealer, clock } = options;
+  const listed = isListing(interaction)
+    ? judgeListing(permitted, body, upstream.bases, { sealer, nowMs: clock.now().getTime() })
+    : body;
+  const shown = redact(listed, redacted, permitted.authenticated.addressed.tenant.fhir.version);
   return nameEntries(await reviewAnswer(permitted, record, shown, options), upstream.bases);
-}
-
-/** An answer that is not what was asked for is an alarm: the server does not do what the gate relies on. */
-function listed(
-  permitted: Permitted,
-  record: RequestRecord,
-  body: JsonObject,
-  upstream: Upstream,
-  options: AnswerOptions,
-): JsonObject {
-  try {
-    return judgeListing(permitted, body, upstream.bases, { sealer: options.sealer, nowMs: options.clock.now().getTime() });
-  } catch (error) {
-    const reason = error instanceof GatewayError ? error.options.reason : undefined;
-    if (reason === 'answer_unproved') options.metrics.alarms.inc({ tenant: record.tenant?.id ?? '', kind: reason });
-    throw error;
-  }
 }
 
 /** A read gives the resource that was asked for, or nothing (attack case X9); a document is that of its first entry (real-servers.md §0.4). */

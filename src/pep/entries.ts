@@ -1,8 +1,10 @@
 import { GatewayError } from '../errors.ts';
 import type { Interaction } from '../fhir/interaction.ts';
+import type { LocalReference } from '../fhir/reference.ts';
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../fhir/json.ts';
 import type { PermitVerdict } from '../pdp/decide.ts';
 import { parametersOf } from '../pdp/rules.ts';
+import { resourceAtEnd } from '../upstream/bundle.ts';
 import { shows } from './proof.ts';
 
 /** Whether an interaction is answered by a Bundle of what was found. */
@@ -26,8 +28,8 @@ export interface JudgedEntries {
 
 /**
  * Judges every entry of a search or history answer: what was matched is of the type asked for and shows every proof, what came along is of a type that the
- * rule names, and a Patient that came along is the patient. One that does not withholds the whole (attack cases X9 to X11): the server did not do what
- * it was asked. Then the use case's filters say of each whether it leaves.
+ * rule names, a Patient that came along is the patient, and what an entry is called is what is in it. One that does not withholds the whole (attack cases
+ * X9 to X11): the server did not do what it was asked. Then the use case's filters say of each whether it leaves.
  *
  * @throws GatewayError `upstream_failed` with the reason `answer_unproved`, `upstream_not_a_bundle` or `filter_failed`
  */
@@ -62,6 +64,10 @@ function judgeEntry(verdict: PermitVerdict, entry: JsonObject, resource: JsonObj
   const { interaction, rule, proofs, patient } = verdict;
   const { resourceType: type, id } = resource;
   if (typeof type !== 'string' || typeof id !== 'string') throw unproved('an entry has no type and id');
+  // Another host is another name of the same server (real-servers.md §1.6); another resource is another resource.
+  for (const name of namesOf(entry)) {
+    if (name.type !== type || name.id !== id) throw unproved(`the entry of a ${type} is called something else`);
+  }
   const mode = modeOf(entry);
   const isMatch = isAskedFor(interaction, type, id) && mode !== 'include';
   if (isMatch) {
@@ -114,12 +120,29 @@ function isAskedFor(interaction: Interaction, type: string, id: string): boolean
   }
 }
 
-/** A deletion in a history has no content that could show anything: it leaves only where nothing has to be shown. */
-function isDeletion({ proofs, filters }: PermitVerdict, entry: JsonObject): boolean {
+/**
+ * A deletion in a history has no content that could show anything: it is of what was asked for by its names, and leaves only where nothing has to be shown.
+ */
+function isDeletion({ interaction, proofs, filters }: PermitVerdict, entry: JsonObject): boolean {
   const { request } = entry;
   if (!isJsonObject(request) || request['method'] !== 'DELETE')
     throw unusable('upstream_not_a_bundle', 'an entry has no resource');
+  const names = namesOf(entry);
+  const [first] = names;
+  if (first === undefined || names.some(({ type, id }) => type !== first.type || id !== first.id))
+    throw unproved('nobody can tell of what a deletion is');
+  if (!isAskedFor(interaction, first.type, first.id)) throw unproved(`a deletion of a ${first.type} was not asked for`);
   return proofs.length === 0 && filters.length === 0;
+}
+
+/** The resources that an entry says to be about; a URN, the place of a create or a URL that ends otherwise names none, and leaves as our own name for it. */
+function namesOf({ fullUrl, request }: JsonObject): readonly LocalReference[] {
+  const urls = [fullUrl, isJsonObject(request) ? request['url'] : undefined];
+  return urls.flatMap((url) => {
+    if (url === undefined) return [];
+    if (typeof url !== 'string') throw unproved('the name of an entry is no text');
+    return url.startsWith('urn:') ? [] : (resourceAtEnd(url) ?? []);
+  });
 }
 
 function isKept({ filters, request, selected }: PermitVerdict, resource: JsonObject): boolean {

@@ -4,6 +4,7 @@ import { parseETag } from '../fhir/etag.ts';
 import { isJsonArray, isJsonObject, printJson, type JsonObject, type JsonValue } from '../fhir/json.ts';
 import { FHIR_JSON } from '../fhir/media.ts';
 import { isWrite } from '../fhir/interaction.ts';
+import { raised } from './alarm.ts';
 import { answerResource } from './answer.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { discard, insistOnJson, parseAnswer, readWhole } from './answer-body.ts';
@@ -158,20 +159,15 @@ async function send(
   let entry: readonly JsonObject[];
   try {
     insistOnJson(answer);
-    const entries = readEntries(parseAnswer(await readWhole(answer.body, options.maxReviewBytes)), ready.length);
+    const said = parseAnswer(await readWhole(answer.body, options.maxReviewBytes));
+    const entries = readEntries(said, ready.length, record, options);
     entry = await Promise.all(ready.map((each, index) => answerEntry(each, entries[index], options)));
   } catch (error) {
     discard(answer.body);
-    throw alarmed(error, record, options);
+    throw error;
   }
   await closeAll(open, { outcome: 'permitted', status: 200 });
   return answerResource(whole, record, { resourceType: 'Bundle', type: 'transaction-response', entry }, new Map(), upstream);
-}
-
-function alarmed(error: unknown, record: RequestRecord, options: AnswerOptions): unknown {
-  if (error instanceof GatewayError && error.options.reason === 'answer_unproved')
-    options.metrics.alarms.inc({ tenant: record.tenant?.id ?? '', kind: 'answer_unproved' });
-  return error;
 }
 
 async function prepare(permitted: Permitted, { entry, record }: EntryRequest, options: AnswerOptions): Promise<Prepared> {
@@ -190,12 +186,10 @@ async function prepare(permitted: Permitted, { entry, record }: EntryRequest, op
 }
 
 /** @throws GatewayError `upstream_failed` for another number of entries: verdicts would go to the wrong ones (attack case B18) */
-function readEntries(bundle: JsonObject, count: number): readonly JsonValue[] {
+function readEntries(bundle: JsonObject, count: number, record: RequestRecord, options: AnswerOptions): readonly JsonValue[] {
   const { resourceType, type, entry } = bundle;
   if (resourceType === 'Bundle' && type === 'transaction-response' && isJsonArray(entry) && entry.length === count) return entry;
-  throw new GatewayError('upstream_failed', 'the answer to the transaction is not one for each entry', {
-    reason: 'answer_unproved',
-  });
+  throw unproved('the answer to the transaction is not one for each entry', record, options);
 }
 
 /** What of the server's entry may leave: of a write its place and version, of a read what was proved. */
@@ -204,6 +198,7 @@ async function answerEntry(
   said: JsonValue | undefined,
   options: AnswerOptions,
 ): Promise<JsonObject> {
+  const unusable = (): unknown => unproved('an entry of the answer is not what was asked for', request.record, options);
   const response = isJsonObject(said) ? said['response'] : undefined;
   const given = isJsonObject(response) && typeof response['status'] === 'string' ? Number.parseInt(response['status'], 10) : NaN;
   if (!isJsonObject(said) || !isJsonObject(response) || !(given >= 200 && given < 500)) throw unusable();
@@ -232,8 +227,8 @@ async function answerEntry(
   };
 }
 
-function unusable(): GatewayError {
-  return new GatewayError('upstream_failed', 'an entry of the answer is not what was asked for', { reason: 'answer_unproved' });
+function unproved(problem: string, record: RequestRecord, { metrics }: AnswerOptions): unknown {
+  return raised(new GatewayError('upstream_failed', problem, { reason: 'answer_unproved' }), record, metrics);
 }
 
 function rejectionOf(status: number, version: 'STU3' | 'R4'): ErrorCode | undefined {

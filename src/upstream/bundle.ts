@@ -1,4 +1,6 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../fhir/json.ts';
+import { localReference, printReference, type LocalReference } from '../fhir/reference.ts';
+import { isResourceType } from '../fhir/version.ts';
 import type { Bases } from './rewrite.ts';
 
 const ANSWERS: ReadonlySet<string> = new Set(['document', 'searchset', 'history']);
@@ -23,17 +25,49 @@ export function nameEntries(bundle: JsonObject, { upstream }: Bases): JsonObject
   return { ...rest, ...(entries === undefined ? {} : { entry: entries }), ...(hasLinks ? { link: links } : {}) };
 }
 
+/**
+ * The resource that a server's URL of it ends with, whatever the server calls itself: `…/[type]/[id]`, with or without a version.
+ * @returns undefined for a URL that names none: of a type, of a search
+ */
+export function resourceAtEnd(url: string): LocalReference | undefined {
+  const parts = pathOf(url).split('/');
+  return localReference(parts.slice(parts.at(-2) === '_history' ? -4 : -2).join('/'));
+}
+
 function named(entry: JsonValue, upstream: string): JsonValue {
   if (!isJsonObject(entry)) return entry;
   const { link, ...rest } = entry;
-  const own = link === undefined ? entry : rest;
+  const own = placed(placed(link === undefined ? entry : rest, 'request', 'url', upstream), 'response', 'location', upstream);
   const { fullUrl, resource } = own;
   // `urn:uuid:…` names no place.
-  if (typeof fullUrl !== 'string' || !/^https?:/i.test(fullUrl)) return own;
+  if (typeof fullUrl !== 'string' || fullUrl.startsWith('urn:')) return own;
   const { resourceType, id } = isJsonObject(resource) ? resource : {};
-  if (typeof resourceType !== 'string' || typeof id !== 'string') return fullUrl.startsWith(`${upstream}/`) ? own : nameless(own);
+  if (typeof resourceType !== 'string' || typeof id !== 'string') return isBelowBase(fullUrl, upstream) ? own : nameless(own);
   const name = `${upstream}/${resourceType}/${id}`;
   return fullUrl === name ? own : { ...own, fullUrl: name };
+}
+
+/** What a history says of the request that made a version, relative to the base as FHIR has it: without a foreign host, and without criteria. */
+function placed(entry: JsonObject, member: 'request' | 'response', key: 'url' | 'location', upstream: string): JsonObject {
+  const { [member]: about } = entry;
+  const url = isJsonObject(about) ? about[key] : undefined;
+  if (!isJsonObject(about) || typeof url !== 'string') return entry;
+  const isRelative = !/^(?:[a-z][a-z0-9+.-]*:|\/)/i.test(url);
+  if ((isRelative || isBelowBase(url, upstream)) && !url.includes('?')) return entry;
+  return { ...entry, [member]: { ...about, [key]: relative(url) } };
+}
+
+function relative(url: string): string {
+  const named = resourceAtEnd(url);
+  if (named !== undefined) {
+    return `${printReference(named)}${named.versionId === undefined ? '' : `/_history/${named.versionId}`}`;
+  }
+  const last = pathOf(url).split('/').at(-1) ?? '';
+  return isResourceType('STU3', last) || isResourceType('R4', last) ? last : '';
+}
+
+function pathOf(url: string): string {
+  return url.slice(0, Math.max(0, url.search(/[?#]|$/)));
 }
 
 /** A deletion in a history has no resource: what it is about stands in its request. */
@@ -41,9 +75,13 @@ function nameless({ fullUrl: _fullUrl, ...rest }: JsonObject): JsonObject {
   return rest;
 }
 
+function isBelowBase(url: string, upstream: string): boolean {
+  return url === upstream || url.startsWith(`${upstream}/`) || url.startsWith(`${upstream}?`);
+}
+
 function isBelow(link: JsonValue, upstream: string): boolean {
   const url = isJsonObject(link) ? link['url'] : undefined;
-  return typeof url === 'string' && (url === upstream || url.startsWith(`${upstream}/`) || url.startsWith(`${upstream}?`));
+  return typeof url === 'string' && isBelowBase(url, upstream);
 }
 
 function changed(list: readonly JsonValue[], change: (each: JsonValue) => JsonValue): readonly JsonValue[] {

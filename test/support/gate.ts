@@ -12,7 +12,7 @@ import { createClock } from '../../src/clock.ts';
 import { createGrantLedger } from '../../src/grant/ledger.ts';
 import { openPublicListener } from '../../src/http/public.ts';
 import { createLogger } from '../../src/log.ts';
-import { createMetrics } from '../../src/metrics.ts';
+import { createMetrics, type AlarmKind } from '../../src/metrics.ts';
 import { createNode } from '../../src/nuts/node.ts';
 import { createDecisionPoint } from '../../src/pdp/decide.ts';
 import { createAdmission } from '../../src/pep/admission.ts';
@@ -75,6 +75,8 @@ export interface TestGate {
   /** A live grant of tenant `a` for the requester. */
   grant(path: string, operations: readonly string[], tenant?: string): Promise<string>;
   endGrant(id: string): Promise<void>;
+  /** How often an alarm of tenant `a` was raised. */
+  alarms(kind: AlarmKind): Promise<number>;
   /** Records in the journal of a correlation id. */
   audited(correlationId: string): Promise<readonly StoredRecord[]>;
   allAudited(): Promise<readonly StoredRecord[]>;
@@ -363,6 +365,10 @@ export async function startGate(
         await ledger.end(tx, { tenant: 'a', id }, 'test', clock.now());
       }),
     allAudited,
+    alarms: async (kind: AlarmKind) => {
+      const { values } = await metrics.alarms.get();
+      return values.find(({ labels }) => labels.tenant === 'a' && labels.kind === kind)?.value ?? 0;
+    },
     audited: async (correlationId: string) => (await allAudited()).filter((record) => record.correlationId === correlationId),
     raw: (bytes: string | readonly string[], answers = Infinity) =>
       sendRaw(port, typeof bytes === 'string' ? [bytes] : bytes, answers),
