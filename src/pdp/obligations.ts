@@ -166,10 +166,13 @@ interface Fitting {
 /** An obligation that could not be kept would be a promise without effect. */
 function fitFault(interaction: Interaction, { guard, local, narrowings, filters, redacted }: Fitting): RuleFault | undefined {
   const { kind } = interaction;
-  const isChange = kind === 'update';
+  const isChange = kind === 'update' || kind === 'patch';
   // What changes something goes up only under a guard: nothing of the caller's bytes is passed on unjudged.
   if (isChange && guard === undefined) return { code: 'write_without_guard', text: `${kind} needs a guard` };
-  if (!isChange && guard !== undefined) return { code: 'obligation_unfit', text: `a guard is for update, not for ${kind}` };
+  if (!isChange && guard !== undefined)
+    return { code: 'obligation_unfit', text: `a guard is for update and patch, not for ${kind}` };
+  if (kind === 'patch' && guard?.kind === 'code')
+    return { code: 'obligation_unfit', text: 'guard-write is for update, not for patch' };
   if (!isCarriedOut(interaction)) return { code: 'interaction_not_carried_out', text: `the gate does not carry out ${kind}` };
   if (isWrite(interaction)) {
     if (local !== undefined || narrowings.length > 0 || filters.length > 0)
@@ -186,17 +189,17 @@ function fitFault(interaction: Interaction, { guard, local, narrowings, filters,
 export function isCarriedOut(interaction: Interaction): boolean {
   switch (interaction.kind) {
     case 'options':
+      return false;
     case 'patch':
+    case 'conditional-patch':
+      return interaction.format === 'json-patch';
     case 'delete':
     case 'conditional-create':
     case 'conditional-update':
-    case 'conditional-patch':
     case 'conditional-delete':
-      return false;
     case 'operation-instance':
     case 'operation-type':
     case 'operation-system':
-      return interaction.method === 'GET';
     case 'read':
     case 'vread':
     case 'update':

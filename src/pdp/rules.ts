@@ -71,7 +71,9 @@ function firstFault(rule: Rule, interaction: Interaction): RuleFault | undefined
 }
 
 function methodFault(rule: Rule, interaction: Interaction): RuleFault | undefined {
-  if (rule.methods === undefined) return undefined;
+  // An operation by POST is a write: a rule must say so.
+  const methods = rule.methods ?? (rule.operation === undefined ? undefined : GET_ONLY);
+  if (methods === undefined) return undefined;
   const method =
     'via' in interaction
       ? interaction.via === 'form'
@@ -80,9 +82,11 @@ function methodFault(rule: Rule, interaction: Interaction): RuleFault | undefine
       : 'method' in interaction
         ? interaction.method
         : undefined;
-  if (method === undefined || rule.methods.includes(method)) return undefined;
-  return { code: 'method_not_in_rule', text: `must come by ${rule.methods.join(' or ')}` };
+  if (method === undefined || methods.includes(method)) return undefined;
+  return { code: 'method_not_in_rule', text: `must come by ${methods.join(' or ')}` };
 }
+
+const GET_ONLY: NonNullable<Rule['methods']> = ['GET'];
 
 function instanceFault(rule: Rule, interaction: Interaction): RuleFault | undefined {
   if (rule.instance === undefined || rule.instance === 'granted') return undefined;

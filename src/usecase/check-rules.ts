@@ -18,7 +18,23 @@ const WITHOUT_TYPE: ReadonlySet<InteractionKind> = new Set([
 const OPERATIONS: ReadonlySet<InteractionKind> = new Set(['operation-instance', 'operation-type', 'operation-system']);
 const SEARCHES: ReadonlySet<InteractionKind> = new Set(['search-type', 'search-system', 'search-compartment']);
 const LISTINGS: ReadonlySet<InteractionKind> = new Set([...SEARCHES, 'history-instance', 'history-type', 'history-system']);
-const INSTANCES: ReadonlySet<InteractionKind> = new Set(['read', 'vread', 'update', 'history-instance', 'operation-instance']);
+const INSTANCES: ReadonlySet<InteractionKind> = new Set([
+  'read',
+  'vread',
+  'update',
+  'patch',
+  'delete',
+  'history-instance',
+  'operation-instance',
+]);
+const CHANGES: ReadonlySet<InteractionKind> = new Set(['update', 'patch']);
+/** A conditional write is a search and then the write of what was found: each by its own rule. */
+const CONDITIONALS: ReadonlyMap<InteractionKind, InteractionKind> = new Map([
+  ['conditional-create', 'create'],
+  ['conditional-update', 'update'],
+  ['conditional-patch', 'patch'],
+  ['conditional-delete', 'delete'],
+]);
 const OBLIGATIONS: ReadonlySet<string> = new Set<Obligation['kind']>([
   'guard-write',
   'guard-changes',
@@ -32,15 +48,7 @@ const OBLIGATIONS: ReadonlySet<string> = new Set<Obligation['kind']>([
   'audit',
 ]);
 /** What the grammar knows and the gate carries out for nobody (`pdp/obligations.ts`): a rule for it would promise what is always denied. */
-export const NEVER_CARRIED_OUT: ReadonlySet<InteractionKind> = new Set([
-  'patch',
-  'delete',
-  'options',
-  'conditional-create',
-  'conditional-update',
-  'conditional-patch',
-  'conditional-delete',
-]);
+export const NEVER_CARRIED_OUT: ReadonlySet<InteractionKind> = new Set(['options']);
 
 /**
  * Everything that is wrong with the rules of a use case, each with its role, rule and field, what is wrong and what is allowed. An integrator sees all of it
@@ -79,6 +87,7 @@ function faultsOf(rule: Rule, role: Role, useCase: Parameters<typeof ruleFaults>
       ...(isKnown(parameter, rule, role) ? [] : [`narrow: ${parameter} is no search parameter of ${rule.types.join(' ')}`]),
       ...(element === '' ? ['narrow: needs an element'] : []),
     ]),
+    ...conditionalFaults(rule, role),
     ...obligationFaults(rule, useCase),
   ];
 }
@@ -102,7 +111,6 @@ function shapeFaults(rule: Rule, { fhirVersion }: Role): readonly string[] {
   );
   insist(operation === undefined || /^[a-z][a-z0-9.-]{0,63}$/.test(operation), 'operation: must be a name without $');
   insist(methods === undefined || methods.length > 0, 'methods: must name GET or POST');
-  insist(!OPERATIONS.has(interaction) || methods?.includes('POST') !== true, 'methods: operations are carried out by GET only');
   insist(
     methods === undefined || SEARCHES.has(interaction) || OPERATIONS.has(interaction),
     `methods: ${interaction} has one method`,
@@ -111,12 +119,29 @@ function shapeFaults(rule: Rule, { fhirVersion }: Role): readonly string[] {
   if (Array.isArray(instance)) for (const each of instance) insist(isId(String(each)), `instance: ${String(each)} is no id`);
   insist(maxCount === undefined || (Number.isInteger(maxCount) && maxCount >= 1), 'maxCount: must be a whole number from 1');
   insist(maxCount === undefined || LISTINGS.has(interaction), `maxCount: ${interaction} has no pages`);
-  insist(ifMatch === undefined || interaction === 'update', 'ifMatch: is for updates');
+  insist(
+    ifMatch === undefined || CHANGES.has(interaction) || interaction === 'delete',
+    `ifMatch: is for update, patch and delete, not for ${interaction}`,
+  );
+  return faults;
+}
+
+function conditionalFaults({ interaction, types, parameters, patient }: Rule, { rules }: Role): readonly string[] {
+  const write = CONDITIONALS.get(interaction);
+  if (write === undefined) return [];
+  const faults = types.flatMap((type) =>
+    (['search-type', write] as const)
+      .filter((needed) => !rules.some((rule) => rule.interaction === needed && rule.types.includes(type)))
+      .map((needed) => `interaction: ${interaction} of ${type} needs a rule for ${needed} of ${type}, by which it is judged`),
+  );
+  if (patient !== undefined) faults.push(`patient: the rules for search-type and ${write} say whose data it is about`);
+  if (Object.keys(parameters ?? {}).length === 0) faults.push('parameters: must list the criteria, by which it is conditional');
   return faults;
 }
 
 function useOf({ interaction }: Rule): ParameterUse {
   if (SEARCHES.has(interaction)) return 'search';
+  if (CONDITIONALS.has(interaction)) return 'criteria';
   if (OPERATIONS.has(interaction)) return 'operation';
   if (LISTINGS.has(interaction)) return 'history';
   if (interaction === 'read' || interaction === 'vread') return 'read';
@@ -221,7 +246,11 @@ function obligationFaults(rule: Rule, useCase: Parameters<typeof ruleFaults>[0])
     const { kind } = obligation;
     if (!OBLIGATIONS.has(kind)) faults.push(`obligations: ${kind} is none; there are ${[...OBLIGATIONS].join(' ')}`);
     const isGuard = kind === 'guard-write' || kind === 'guard-changes';
-    if (isGuard && rule.interaction !== 'update') faults.push(`obligations: ${kind} is for updates, not for ${rule.interaction}`);
+    const isGuarded = kind === 'guard-changes' ? CHANGES.has(rule.interaction) : rule.interaction === 'update';
+    if (isGuard && !isGuarded)
+      faults.push(
+        `obligations: ${kind} is for ${kind === 'guard-changes' ? 'update and patch' : 'update'}, not for ${rule.interaction}`,
+      );
     if (kind === 'narrow' && !SEARCHES.has(rule.interaction))
       faults.push(`obligations: narrow is for searches, not for ${rule.interaction}`);
     if (kind === 'max-count' && !LISTINGS.has(rule.interaction)) faults.push(`obligations: ${rule.interaction} has no pages`);

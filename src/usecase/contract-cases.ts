@@ -10,11 +10,13 @@ export interface ContractCase {
   readonly rule: string;
   readonly name: string;
   readonly expect: 'match' | 'no-match';
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Below the FHIR base. */
   readonly target: string;
   /** The form of a `POST …/_search`. */
   readonly form?: string;
+  /** Of a patch its `content-type`, of a conditional create its `if-none-exist`. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** The resource of a write, or what is stored, with the patient at the element of the rule. */
   readonly body?: Readonly<Record<string, unknown>>;
 }
@@ -81,10 +83,15 @@ function sent(
   path: string,
   method: ContractCase['method'],
   pairs: Pairs,
-): Pick<ContractCase, 'method' | 'target' | 'form'> {
+): Pick<ContractCase, 'method' | 'target' | 'form' | 'headers'> {
   const text = pairs.map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`).join('&');
   if (method === 'POST' && isSearch(rule)) return { method, target: `${path === '/' ? '' : path}/_search`, form: text };
-  return { method, target: text === '' ? path : `${path}?${text}` };
+  if (rule.interaction === 'conditional-create') return { method, target: path, headers: { 'if-none-exist': text } };
+  return {
+    method,
+    target: text === '' ? path : `${path}?${text}`,
+    ...(method === 'PATCH' ? { headers: { 'content-type': 'application/json-patch+json' } } : {}),
+  };
 }
 
 function isSearch({ interaction }: Rule): boolean {
@@ -92,8 +99,19 @@ function isSearch({ interaction }: Rule): boolean {
 }
 
 function methodOf({ interaction }: Rule): ContractCase['method'] {
-  if (interaction === 'create' || interaction === 'bundle') return 'POST';
-  return interaction === 'update' ? 'PUT' : 'GET';
+  switch (interaction.replace('conditional-', '')) {
+    case 'create':
+    case 'bundle':
+      return 'POST';
+    case 'update':
+      return 'PUT';
+    case 'patch':
+      return 'PATCH';
+    case 'delete':
+      return 'DELETE';
+    default:
+      return 'GET';
+  }
 }
 
 function methodCases({ rule, at }: On, whole: Pairs): readonly ContractCase[] {
@@ -105,9 +123,18 @@ function methodCases({ rule, at }: On, whole: Pairs): readonly ContractCase[] {
       at('by POST', may('POST'), whole, { method: 'POST' }),
     ];
   }
-  if (methodOf(rule) === 'GET')
-    return [at('by HEAD', 'match', whole, { method: 'HEAD' }), at('by PUT', 'no-match', whole, { method: 'PUT' })];
-  return [at('by DELETE', 'no-match', whole, { method: 'DELETE' })];
+  if (methodOf(rule) !== 'GET') {
+    const other = methodOf(rule) === 'DELETE' ? 'PUT' : 'DELETE';
+    return [at(`by ${other}`, 'no-match', whole, { method: other })];
+  }
+  const changing = at('by PUT', 'no-match', whole, { method: 'PUT' });
+  if (rule.operation === undefined) return [at('by HEAD', 'match', whole, { method: 'HEAD' }), changing];
+  const isListed = (method: 'GET' | 'POST') => ((rule.methods ?? ['GET']).includes(method) ? 'match' : 'no-match');
+  return [
+    at('by HEAD', isListed('GET'), whole, { method: 'HEAD' }),
+    at('by POST', isListed('POST'), whole, { method: 'POST' }),
+    changing,
+  ];
 }
 
 function pathOf(
@@ -121,6 +148,8 @@ function pathOf(
   switch (interaction) {
     case 'read':
     case 'update':
+    case 'patch':
+    case 'delete':
       return `/${at}/${id}`;
     case 'vread':
       return `/${at}/${id}/_history/1`;
@@ -132,6 +161,10 @@ function pathOf(
       return '/_history';
     case 'create':
     case 'search-type':
+    case 'conditional-create':
+    case 'conditional-update':
+    case 'conditional-patch':
+    case 'conditional-delete':
       return `/${at}`;
     case 'search-system':
     case 'bundle':
@@ -147,12 +180,6 @@ function pathOf(
     case 'operation-system':
       return `/$${operation ?? ''}`;
     case 'options':
-    case 'patch':
-    case 'delete':
-    case 'conditional-create':
-    case 'conditional-update':
-    case 'conditional-patch':
-    case 'conditional-delete':
       return undefined;
   }
 }

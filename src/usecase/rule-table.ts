@@ -40,6 +40,8 @@ function request({ interaction, types, operation, methods, instance }: Rule): st
 function patient({ patient: rule, interaction }: Rule): string {
   if (interaction === 'bundle') return 'each entry as if it came alone';
   if (interaction === 'capabilities') return 'nobody’s';
+  if (interaction.startsWith('conditional-'))
+    return `as the search by its criteria and the ${interaction.slice('conditional-'.length)} that follows say`;
   if (rule === undefined) return 'the use case’s code says';
   return `${rule.is === undefined ? 'judged by the use case’s code' : rule.is.map(code).join(' or ')}: ${from(rule, interaction)}`;
 }
@@ -53,10 +55,14 @@ function from(rule: PatientRule, interaction: Rule['interaction']): string {
     case 'body':
       return `at ${code(rule.element)} of what is written${interaction === 'update' ? ', and of what is stored' : ''}`;
     case 'look-up':
-      return `at ${code(rule.element)} of what is stored, proved again on the answer`;
+      return `at ${code(rule.element)} of what is stored, proved again on ${isChanging(interaction) ? 'what is written' : 'the answer'}`;
     case 'grant':
       return 'of the live grant';
   }
+}
+
+function isChanging(interaction: Rule['interaction']): boolean {
+  return interaction === 'update' || interaction === 'patch';
 }
 
 function conditions(rule: Rule): string {

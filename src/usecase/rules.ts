@@ -4,7 +4,10 @@ import type { Obligation } from './decision.ts';
 // What a role may ask, as data. From it come the judgement of every request (`pdp/rules.ts`), the table in the documentation, the role's
 // CapabilityStatement and the contract tests.
 
-/** One line of what a role may ask at all. What no line matches is denied before the use case's own code is asked. */
+/**
+ * One line of what a role may ask at all. What no line matches is denied before the use case's own code is asked. A conditional write needs a line for itself,
+ * whose `parameters` are the criteria, and is then judged by the lines for the search that it begins with and the write that it comes to.
+ */
 export interface Rule {
   /** Unique in its role, lower case with hyphens: it stands in logs, the audit trail and `explain`. */
   readonly id: string;
@@ -15,7 +18,7 @@ export interface Rule {
   readonly types: readonly string[];
   /** For the operation kinds: the name without `$`. */
   readonly operation?: string;
-  /** Of those that the interaction has; absent: all of them. HEAD counts as GET. */
+  /** Of those that a search or an operation has; absent: both of a search, GET of an operation. HEAD counts as GET. */
   readonly methods?: readonly ('GET' | 'POST')[];
   /** Ids that the request may name: `granted` where a live grant names path and operation; absent: any, the rest of the rule or the use case's code judges. */
   readonly instance?: 'granted' | readonly string[];
@@ -31,7 +34,7 @@ export interface Rule {
   readonly narrow?: readonly NarrowRule[];
   /** The largest page: `_count` is lowered to it, and added where it is absent. */
   readonly maxCount?: number;
-  /** For an update: 428 without `If-Match`. */
+  /** For update, patch and delete: 428 without `If-Match`. */
   readonly ifMatch?: 'required';
   /** Conditions of every permit by this rule, besides those of the use case's code. */
   readonly obligations?: readonly Obligation[];
@@ -68,9 +71,9 @@ export type PatientRule =
     | { readonly from: 'path' }
     /** All of these that are present must name the same one patient, at least one must be there; sent on as `Patient/[id]` (`_id`: as the bare id). */
     | { readonly from: 'parameter'; readonly parameters: readonly string[]; readonly element: string }
-    /** The Reference at `element` of what is written; of an update the stored resource's too. No other patient may be referred to anywhere in it. */
+    /** The Reference at `element` of what a create or update brings; of an update the stored resource's too. No other patient may be referred to anywhere in it. */
     | { readonly from: 'body'; readonly element: string }
-    /** The Reference at `element` of the stored resource, looked up before the decision and proved again on the answer. */
+    /** The Reference at `element` of the stored resource, looked up before the decision and proved again on the answer, or on what is written. */
     | { readonly from: 'look-up'; readonly element: string }
     /** The patient of the live grant that names path and operation. */
     | { readonly from: 'grant' }

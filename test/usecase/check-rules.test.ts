@@ -28,8 +28,8 @@ describe('the rules of a use case', () => {
     ['a type where none is', { id: 'm', interaction: 'capabilities', types: ['Task'] }, 'types: capabilities has none'],
     [
       'what is never carried out',
-      { id: 'd', interaction: 'delete', types: ['Task'] },
-      'interaction: the gate does not carry out delete',
+      { id: 'd', interaction: 'options', types: ['Task'] },
+      'interaction: the gate does not carry out options',
     ],
     [
       'an unknown parameter',
@@ -68,11 +68,6 @@ describe('the rules of a use case', () => {
       'obligations: the use case has no review r',
     ],
     [
-      'an operation by POST',
-      { id: 'o', interaction: 'operation-type', types: ['Patient'], operation: 'match', methods: ['POST'] },
-      'methods: operations are carried out by GET only',
-    ],
-    [
       'an include of another source',
       { ...search, includes: { match: 'subset', values: ['Condition:subject'], types: ['Patient'] } },
       'includes: Condition:subject must begin with a type of the rule',
@@ -85,7 +80,7 @@ describe('the rules of a use case', () => {
     [
       'a guard of what is no change',
       { ...search, obligations: [{ kind: 'guard-changes', changed: ['*'] }] },
-      'obligations: guard-changes is for updates, not for search-type',
+      'obligations: guard-changes is for update and patch, not for search-type',
     ],
     [
       'pages where there are none',
@@ -124,6 +119,7 @@ describe('the rules of a use case', () => {
 
   it('are refused for exactly what the gate never carries out', () => {
     const all = [
+      'options',
       'patch',
       'delete',
       'conditional-update',
@@ -131,12 +127,25 @@ describe('the rules of a use case', () => {
       'conditional-delete',
       'conditional-create',
     ] as const;
-    for (const kind of all)
-      expect([kind, NEVER_CARRIED_OUT.has(kind), isCarriedOut({ kind, type: 'Task', id: '1', criteria: [] })]).toEqual([
-        kind,
-        true,
-        false,
-      ]);
-    expect(NEVER_CARRIED_OUT.size).toBe(all.length + 1);
+    for (const kind of all) {
+      const carriedOut = isCarriedOut({ kind, type: 'Task', id: '1', path: '/Task/1', criteria: [], format: 'json-patch' });
+      expect([kind, carriedOut]).toEqual([kind, !NEVER_CARRIED_OUT.has(kind)]);
+    }
+    expect(isCarriedOut({ kind: 'patch', type: 'Task', id: '1', format: 'fhirpath-patch' })).toBe(false);
+  });
+
+  it('of conditional writes need the rules by which they are judged, and criteria', () => {
+    const conditional: Rule = { id: 'c', interaction: 'conditional-update', types: ['Observation'] };
+    expect(faults(conditional)).toEqual([
+      'x/r/c: interaction: conditional-update of Observation needs a rule for search-type of Observation, by which it is judged',
+      'x/r/c: interaction: conditional-update of Observation needs a rule for update of Observation, by which it is judged',
+      'x/r/c: parameters: must list the criteria, by which it is conditional',
+    ]);
+    const update: Rule = { id: 'u', interaction: 'update', types: ['Observation'] };
+    const whole: Rule = { ...conditional, parameters: { identifier: { any: true }, patient: { any: true } } };
+    expect(faults(search, update, whole)).toEqual([]);
+    expect(faults(search, update, { ...whole, patient: { from: 'grant' } })).toEqual([
+      'x/r/c: patient: the rules for search-type and update say whose data it is about',
+    ]);
   });
 });

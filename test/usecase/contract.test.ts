@@ -24,9 +24,11 @@ const own =
   named === undefined ? [] : [((await import(join(resolve(named), 'index.ts'))) as { readonly default: UseCase }).default];
 
 /** Whether the rule alone lets the request in; what is no FHIR request at all is let in by none. */
-async function isMatched(role: Role, rule: Rule, { method, target, form, body }: ContractCase): Promise<boolean> {
+async function isMatched(role: Role, rule: Rule, { method, target, form, headers, body }: ContractCase): Promise<boolean> {
   const { segments, query } = parseTarget(target, 0);
   const version = role.fhirVersion;
+  const contentType = headers?.['content-type'];
+  const ifNoneExist = headers?.['if-none-exist'];
   let interaction: Interaction;
   try {
     interaction = parseInteraction({
@@ -35,6 +37,8 @@ async function isMatched(role: Role, rule: Rule, { method, target, form, body }:
       query,
       version,
       ...(form === undefined ? {} : { form: parseQuery(form) }),
+      ...(contentType === undefined ? {} : { contentType }),
+      ...(ifNoneExist === undefined ? {} : { ifNoneExist }),
     });
   } catch (error) {
     if (error instanceof GatewayError) return false;
