@@ -26,7 +26,7 @@ export function judgeListing(
   const { continuation } = authenticated;
   const { interaction } = verdict;
   const isByGet = 'via' in interaction && interaction.via === 'query' && continuation === undefined;
-  const said = isByGet ? selfLinkSays(bundle['link'], verdict, bases.upstream) : 'absent';
+  const said = isByGet ? selfLinkSays(bundle['link'], verdict) : 'absent';
   if (said === 'lacking') {
     throw new GatewayError('upstream_failed', 'the FHIR server has searched for something else', { reason: 'answer_unproved' });
   }
