@@ -35,7 +35,10 @@ function redactValue(value: JsonValue, paths: readonly (readonly string[])[], ve
   return typeof type === 'string' && redacted['contained'] !== result['contained'] ? marked(redacted, version) : redacted;
 }
 
-/** What is left without the element, and without its twin that holds extensions. */
+/**
+ * What is left without the element. What a primitive has besides its value, an id and extensions, stands in a twin with `_` before the name: it goes with the
+ * primitive, and a path goes on in both.
+ */
 function without(value: JsonValue, path: readonly string[]): JsonValue {
   if (isJsonArray(value)) {
     const left = mapped(value, (each) => without(each, path));
@@ -44,16 +47,50 @@ function without(value: JsonValue, path: readonly string[]): JsonValue {
   if (!isJsonObject(value)) return value;
   const [name, ...rest] = path;
   if (name === undefined) return value;
-  if (rest.length > 0) {
-    const member = value[name];
-    if (member === undefined) return value;
-    const left = without(member, rest);
-    if (left === member) return value;
-    // FHIR's JSON has no empty objects and lists.
-    return isEmpty(left) ? withoutMembers(value, [name]) : { ...value, [name]: left };
+  const twin = `_${name}`;
+  if (rest.length === 0) {
+    if (!Object.hasOwn(value, name) && !Object.hasOwn(value, twin)) return value;
+    return withoutMembers(value, [name, twin]);
   }
-  if (!Object.hasOwn(value, name) && !Object.hasOwn(value, `_${name}`)) return value;
-  return withoutMembers(value, [name, `_${name}`]);
+  const left = replaced(value, name, (member) => without(member, rest));
+  return together(
+    replaced(left, twin, (member) => withoutTwin(member, rest)),
+    name,
+    twin,
+  );
+}
+
+/** Items of a list of primitives of which neither a value nor anything else is left. */
+function together(value: JsonObject, name: string, twin: string): JsonObject {
+  const { [name]: primitives, [twin]: twins = [] } = value;
+  if (!isJsonArray(primitives) || !isJsonArray(twins)) return value;
+  const isLeft = (_each: JsonValue, index: number): boolean =>
+    (primitives[index] ?? null) !== null || (twins[index] ?? null) !== null;
+  if (primitives.every(isLeft)) return value;
+  return replaced(
+    replaced(value, name, () => primitives.filter(isLeft)),
+    twin,
+    () => twins.filter(isLeft),
+  );
+}
+
+function replaced(value: JsonObject, name: string, change: (member: JsonValue) => JsonValue): JsonObject {
+  const member = Object.hasOwn(value, name) ? value[name] : undefined;
+  if (member === undefined) return value;
+  const left = change(member);
+  if (left === member) return value;
+  // FHIR's JSON has no empty objects and lists.
+  return isEmpty(left) ? withoutMembers(value, [name]) : { ...value, [name]: left };
+}
+
+/** In the twin of a list each item stands at the place of its primitive: one that is empty leaves null there, and a list of nothing else goes (json.html). */
+function withoutTwin(value: JsonValue, path: readonly string[]): JsonValue {
+  if (!isJsonArray(value)) return without(value, path);
+  const left = mapped(value, (each) => {
+    const item = without(each, path);
+    return item !== each && isEmpty(item) ? null : item;
+  });
+  return left !== value && left.every((each) => each === null) ? [] : left;
 }
 
 function withoutMembers(value: JsonObject, names: readonly string[]): JsonObject {
