@@ -5,12 +5,20 @@ import { FHIR_JSON } from '../fhir/media.ts';
 import type { UpstreamAnswer } from '../upstream/forward.ts';
 
 /** @throws GatewayError `upstream_failed` for anything that is not called JSON */
-export function insistOnJson(answer: UpstreamAnswer): void {
-  const type = answer.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
-  const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(answer.headers.get('content-type') ?? '')?.[1]?.toLowerCase();
-  const isUtf8 = charset === undefined || charset === 'utf-8' || charset === 'utf8';
+export function insistOnJson(answer: Pick<UpstreamAnswer, 'headers'>): void {
+  const { type, isUtf8 } = contentTypeOf(answer);
   if (isUtf8 && (type === FHIR_JSON || type === 'application/json' || type === 'application/json+fhir')) return;
   throw new GatewayError('upstream_failed', 'the FHIR server answered with another format', { reason: 'upstream_not_json' });
+}
+
+/** What a server calls its answer: the type in lower case, and whether the text is UTF-8, which it is where no charset is named. */
+export function contentTypeOf({ headers }: Pick<UpstreamAnswer, 'headers'>): { readonly type: string; readonly isUtf8: boolean } {
+  const text = headers.get('content-type') ?? '';
+  const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(text)?.[1]?.toLowerCase();
+  return {
+    type: text.split(';')[0]?.trim().toLowerCase() ?? '',
+    isUtf8: charset === undefined || charset === 'utf-8' || charset === 'utf8',
+  };
 }
 
 export function parseAnswer(bytes: Uint8Array): JsonObject {

@@ -1,10 +1,12 @@
 import { parseETag, printETag } from '../fhir/etag.ts';
-import { FHIR_JSON } from '../fhir/media.ts';
+import { FHIR_JSON, FHIR_XML } from '../fhir/media.ts';
 import type { RequestRecord } from './record.ts';
 import { FIXED_HEADERS } from './reply.ts';
 
 /** How every JSON answer is called. */
 export const JSON_CONTENT = `${FHIR_JSON}; charset=utf-8`;
+/** How every XML answer is called. */
+export const XML_CONTENT = `${FHIR_XML}; charset=utf-8`;
 
 const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
 

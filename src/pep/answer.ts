@@ -1,7 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import { parseIfNoneMatch, printETag } from '../fhir/etag.ts';
 import { printJson, type JsonObject } from '../fhir/json.ts';
-import { FHIR_JSON, FORM } from '../fhir/media.ts';
+import { FHIR_JSON, FHIR_XML, FORM, type AnswerFormat } from '../fhir/media.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
 import type { PermitVerdict } from '../pdp/decide.ts';
 import type { Upstream, UpstreamAnswer, UpstreamRequest } from '../upstream/forward.ts';
@@ -9,7 +9,8 @@ import { createRewriter, rewriteBody } from '../upstream/rewrite.ts';
 import { discard, insistOnJson, limit, parseAnswer, readWhole } from './answer-body.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { judgeRead } from './answer-judgement.ts';
-import { JSON_CONTENT, passedHeaders, plainLength, rawContentType, versionIn } from './answer-headers.ts';
+import { beginXml, insistOnXml, type XmlStream } from './answer-xml.ts';
+import { JSON_CONTENT, passedHeaders, plainLength, rawContentType, versionIn, XML_CONTENT } from './answer-headers.ts';
 import { isListing } from './entries.ts';
 import type { RequestRecord } from './record.ts';
 import { refuseDenied } from './refusal.ts';
@@ -52,8 +53,7 @@ export async function answerRead(permitted: Permitted, record: RequestRecord, op
       discard(answer.body);
       return await whole(record, 304, obliged(passedHeaders(record, answer.headers), permitted.verdict), undefined);
     }
-    const json = permitted.authenticated.answer === 'json';
-    if (isBytes(permitted)) return await answerStreamed(permitted, record, answer, json, upstream);
+    if (isStreamed(permitted)) return await answerStreamed(permitted, record, answer, upstream, options);
     return await answerReviewed(permitted, record, answer, upstream, options);
   } catch (error) {
     discard(answer.body);
@@ -61,8 +61,9 @@ export async function answerRead(permitted: Permitted, record: RequestRecord, op
   }
 }
 
-/** A Binary, raw or as a resource, may be of any size and is for no reader's eyes here. All else is read in one way before it leaves (X17, X25). */
-function isBytes({ authenticated: { interaction }, verdict }: Permitted): boolean {
+/** A Binary, raw or as a resource, may be of any size and is for no reader's eyes here; XML is scanned as it passes. All else is read in one way before it leaves (X17, X25). */
+function isStreamed({ authenticated: { interaction, answer }, verdict }: Permitted): boolean {
+  if (answer === 'xml') return true;
   return 'type' in interaction && interaction.type === 'Binary' && verdict.reviews.length === 0 && verdict.proofs.length === 0;
 }
 
@@ -82,6 +83,13 @@ function kept(answer: UpstreamAnswer): UpstreamAnswer {
   return answer;
 }
 
+const ACCEPT: Readonly<Record<AnswerFormat, string>> = {
+  json: FHIR_JSON,
+  raw: '*/*',
+  xml: FHIR_XML,
+  'xml-first': FHIR_XML,
+};
+
 function upstreamRequest(permitted: Permitted, signal: AbortSignal): UpstreamRequest {
   const { authenticated, verdict } = permitted;
   const { received } = authenticated.addressed;
@@ -90,7 +98,7 @@ function upstreamRequest(permitted: Permitted, signal: AbortSignal): UpstreamReq
     continuation === undefined
       ? printInteraction(verdict.interaction)
       : { method: 'GET' as const, form: undefined, ...continuation.cursor };
-  const headers: Record<string, string> = { accept: authenticated.answer === 'json' ? FHIR_JSON : '*/*' };
+  const headers: Record<string, string> = { accept: ACCEPT[authenticated.answer] };
   // What is proved on the answer must be so now: some servers keep what they have found (real-servers.md §0.5).
   if (verdict.proofs.length > 0) headers['cache-control'] = 'no-cache';
   for (const [name, value] of Object.entries(verdict.requestHeaders)) if (value !== null) headers[name] = value;
@@ -200,18 +208,27 @@ async function answerStreamed(
   permitted: Permitted,
   record: RequestRecord,
   answer: UpstreamAnswer,
-  json: boolean,
   upstream: Upstream,
+  options: AnswerOptions,
 ): Promise<Reply> {
-  const { tenant, received } = permitted.authenticated.addressed;
+  const { answer: format, addressed } = permitted.authenticated;
+  const { tenant, received } = addressed;
   const headers = obliged(passedHeaders(record, answer.headers), permitted.verdict);
-  if (json) {
-    insistOnJson(answer);
-    headers['content-type'] = JSON_CONTENT;
-  } else {
-    headers['content-type'] = rawContentType(answer.headers.get('content-type'));
-    // A document of somebody's making must not run as a page of ours.
-    headers['content-disposition'] = 'attachment';
+  switch (format) {
+    case 'json':
+      insistOnJson(answer);
+      headers['content-type'] = JSON_CONTENT;
+      break;
+    case 'xml':
+    case 'xml-first':
+      insistOnXml(answer, tenant.fhir.version);
+      headers['content-type'] = XML_CONTENT;
+      break;
+    case 'raw':
+      headers['content-type'] = rawContentType(answer.headers.get('content-type'));
+      // A document of somebody's making must not run as a page of ours.
+      headers['content-disposition'] = 'attachment';
+      break;
   }
   if (received.method === 'HEAD') {
     discard(answer.body);
@@ -219,6 +236,7 @@ async function answerStreamed(
   }
   const lengthBytes = plainLength(answer.headers.get('content-length'));
   const exact = limit(answer.body, tenant.limits.maxAnswerBytes, lengthBytes);
+  const { stream, reason } = await begin(permitted, record, exact, upstream, options);
   const resourceVersion = versionIn(headers['etag']);
   return {
     status: 200,
@@ -227,14 +245,15 @@ async function answerStreamed(
     about: aboutPermitted(record),
     body: {
       kind: 'stream',
-      stream: json ? rewritten(exact, upstream) : exact,
-      ...(json || lengthBytes === undefined ? {} : { lengthBytes }),
+      stream,
+      // JSON is as long as the base is; the others leave as they came.
+      ...(format === 'json' || lengthBytes === undefined ? {} : { lengthBytes }),
       finish: ({ bytes, complete }) => {
         if (!complete) discard(answer.body);
         return record.outcome({
           outcome: complete ? 'permitted' : 'failed',
           status: 200,
-          reason: complete ? 'answered' : 'answer_broke_off',
+          reason: complete ? 'answered' : (reason() ?? 'answer_broke_off'),
           bytes,
           complete,
           ...(resourceVersion === undefined ? {} : { resourceVersion }),
@@ -242,6 +261,20 @@ async function answerStreamed(
       },
     },
   };
+}
+
+/** The bytes as they may leave, and why they were cut off, where it was their content. */
+async function begin(
+  { authenticated: { answer, interaction } }: Permitted,
+  record: RequestRecord,
+  exact: AsyncIterable<Buffer>,
+  upstream: Upstream,
+  options: AnswerOptions,
+): Promise<XmlStream> {
+  if (answer === 'raw') return { stream: exact, reason: () => undefined };
+  if (answer === 'json') return { stream: rewritten(exact, upstream), reason: () => undefined };
+  if (interaction.kind !== 'read' && interaction.kind !== 'vread') throw new GatewayError('internal', 'XML is for one resource');
+  return beginXml(exact, { type: interaction.type, id: interaction.id, base: upstream.bases.upstream }, record, options);
 }
 
 async function* rewritten(body: AsyncIterable<Buffer>, upstream: Upstream): AsyncIterable<Buffer> {

@@ -12,6 +12,7 @@ import type { DecisionPoint } from '../pdp/decide.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import { address, type AddressOptions } from './address.ts';
 import type { Admission } from './admission.ts';
+import { settleFormat } from './answer-format.ts';
 import { answerRead } from './answer.ts';
 import { readResource } from './body.ts';
 import { answerBundle } from './bundle.ts';
@@ -87,7 +88,8 @@ export function createGate(options: GateOptions): Gate {
     }
   }
 
-  function forward(permitted: Permitted, record: RequestRecord): Promise<Reply> {
+  function forward(asked: Permitted, record: RequestRecord): Promise<Reply> {
+    const permitted = settleFormat(asked);
     const { guard, interaction, local } = permitted.verdict;
     if (local !== undefined) return answerLocally(permitted, local, record, options);
     if (interaction.kind === 'capabilities') return answerCapabilities(permitted, record, options);
@@ -142,6 +144,7 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
   const answer = resolveAnswerFormat({
     interaction,
     version: tenant.fhir.version,
+    xml: tenant.fhir.xml,
     accept: headers.get('accept'),
     query: addressed.query,
     ...(form === undefined ? {} : { form }),

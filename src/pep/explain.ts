@@ -2,7 +2,7 @@ import type { AuditSink } from '../audit/sink.ts';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { interactionVerb, isWrite, type Interaction } from '../fhir/interaction.ts';
-import { resolveAnswerFormat } from '../fhir/media.ts';
+import { resolveAnswerFormat, type AnswerFormat } from '../fhir/media.ts';
 import { parseInteraction } from '../fhir/parse-interaction.ts';
 import { interactionPath, printInteraction } from '../fhir/print-interaction.ts';
 import { parseQuery, parseTarget } from '../fhir/target.ts';
@@ -14,6 +14,7 @@ import { parametersOf } from '../pdp/rules.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { AuthenticatedCaller, Authenticator } from '../token/authenticate.ts';
 import { mapClaims } from '../token/claims.ts';
+import { settledFormat } from './answer-format.ts';
 import { readResource } from './body.ts';
 
 /** A request that an operator wants explained: what stands below the FHIR base, and a token for it. */
@@ -68,7 +69,7 @@ export async function explain(
     stages.push({ stage: 'address', outcome: 'passed', facts: describeInteraction(interaction) });
     const caller = await options.authenticator.identify(tenant, `Bearer ${request.token}`, isWrite(interaction));
     stages.push({ stage: 'authenticate', outcome: 'passed', facts: describeCaller(caller) });
-    readFormat(tenant, request, interaction);
+    const format = readFormat(tenant, request, interaction);
     const selected = options.decisions.select(tenant, caller.purposes);
     if ('effect' in selected) {
       const { code, text } = selected.reason;
@@ -97,6 +98,7 @@ export async function explain(
       return { outcome: 'denied', status: 403, stages };
     }
     stages.push({ stage: 'decision', outcome: 'passed', ...said, facts: describePermit(verdict) });
+    settledFormat(format, verdict);
     stages.push({ stage: 'upstream', outcome: 'passed', facts: describeUpstream(verdict) });
     return { outcome: 'permitted', status: 200, stages };
   } catch (error) {
@@ -142,11 +144,12 @@ function readRequest(tenant: Tenant, { method, target, headers, body }: ExplainR
   return interaction;
 }
 
-function readFormat(tenant: Tenant, { target, headers, body }: ExplainRequest, interaction: Interaction): void {
+function readFormat(tenant: Tenant, { target, headers, body }: ExplainRequest, interaction: Interaction): AnswerFormat {
   const isForm = 'via' in interaction && interaction.via === 'form' && body !== undefined;
-  resolveAnswerFormat({
+  return resolveAnswerFormat({
     interaction,
     version: tenant.fhir.version,
+    xml: tenant.fhir.xml,
     accept: headers?.['accept'],
     query: parseTarget(target, 0).query,
     ...(isForm ? { form: parseQuery(body) } : {}),

@@ -191,9 +191,11 @@ function matchAt(buffer: Buffer, start: number, needle: Buffer, final: boolean):
   return isSegmentByte(buffer[at] ?? 0) ? 0 : at;
 }
 
-// A path segment that goes on is another one. All else, a quote, `/`, `?`, `#`, `|`, a comma, ends the base: rewriting too much shows nobody
-// anything, rewriting too little shows where the server is. An escape ends it as well.
-function isSegmentByte(byte: number): boolean {
+/**
+ * Whether a byte after the base goes on with its last segment, so that it is another one. All else, a quote, `/`, `?`, `#`, `|`, a comma, ends
+ * the base: rewriting too much shows nobody anything, rewriting too little shows where the server is. An escape ends it as well.
+ */
+export function isSegmentByte(byte: number): boolean {
   return (
     (byte >= 0x30 && byte <= 0x39) ||
     (byte >= 0x41 && byte <= 0x5a) ||

@@ -136,7 +136,7 @@ describe('the format of an answer of a tenant that allows XML', () => {
     ['the capabilities', { kind: 'capabilities', parameters: [], head: false }],
     [
       'an operation',
-      { kind: 'operation-instance', type: 'Task', id: '1', operation: '$x', parameters: [], head: false, via: 'query' },
+      { kind: 'operation-instance', type: 'Task', id: '1', operation: '$x', method: 'GET', parameters: [], head: false },
     ],
   ])('of %s is JSON all the same', (_what, interaction) => {
     expect(answer(interaction, 'application/fhir+xml', '', 'STU3', 'relative')).toBe('not_acceptable');
