@@ -1,18 +1,20 @@
 import { GatewayError } from '../errors.ts';
-import { parseJsonObject, type JsonObject } from '../fhir/json.ts';
+import { isJsonArray, isJsonObject, parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import { capabilityStatement } from '../pdp/capabilities.ts';
 import { within } from '../pdp/deadline.ts';
 import type { LocalAnswer } from '../usecase/definition.ts';
 import { answerResource } from './answer.ts';
 import { judgeRead } from './answer-judgement.ts';
 import type { AnswerOptions } from './answer-options.ts';
+import { isListing } from './entries.ts';
 import type { RequestRecord } from './record.ts';
 import { refuseDenied } from './refusal.ts';
 import type { Reply } from './reply.ts';
 import type { Permitted } from './stages.ts';
 
 /**
- * Answers a permitted read in the custodian's place: by code of the use case, which has look-ups and nothing else.
+ * Answers a permitted read in the custodian's place: by code of the use case, which has look-ups and nothing else. A list is answered whole: it is not told
+ * of pages, so that it can have none.
  * @throws GatewayError `not_found` when it has nothing, `internal` when it throws, takes too long or gives what is no resource
  */
 export async function answerLocally(
@@ -21,8 +23,11 @@ export async function answerLocally(
   record: RequestRecord,
   options: AnswerOptions,
 ): Promise<Reply> {
+  // The first page again would look like the next.
+  if (permitted.authenticated.continuation !== undefined)
+    return refuseDenied(record, { code: 'link_of_another_search', text: `${local.name} has no further pages` });
   await record.intent();
-  const { request, information, selected } = permitted.verdict;
+  const { request, information, selected, interaction } = permitted.verdict;
   let given: unknown;
   try {
     // It may throw before it has a promise to give.
@@ -34,7 +39,17 @@ export async function answerLocally(
     throw new GatewayError('internal', `the answer ${local.name} failed`, { cause, reason: 'local_answer_failed' });
   }
   if (given === undefined) throw new GatewayError('not_found', `${local.name} has nothing`, { reason: 'not_answered_locally' });
-  return leave(permitted, record, asResource(given, local.name, options.maxReviewBytes), options);
+  const resource = asResource(given, local.name, options.maxReviewBytes);
+  return leave(permitted, record, isListing(interaction) ? asWhole(resource, local.name) : resource, options);
+}
+
+/** A list without links: those are the gate's own. One that says to go on would end too early and look whole. */
+function asWhole(bundle: JsonObject, name: string): JsonObject {
+  const { link, ...rest } = bundle;
+  if (link === undefined) return bundle;
+  const isWhole = isJsonArray(link) && !link.some((each) => isJsonObject(each) && each['relation'] === 'next');
+  if (!isWhole) throw malformed(name, 'gave a list that goes on elsewhere: it has to be whole');
+  return rest;
 }
 
 /** `GET metadata`: what the caller's role may ask. Nobody else is asked, so that nothing of the server behind shows. */
@@ -69,7 +84,11 @@ function asResource(given: unknown, name: string, maxBytes: number): JsonObject 
   } catch (error) {
     cause = error;
   }
-  throw new GatewayError('internal', `the answer ${name} gave no resource, or one that is too large`, {
+  throw malformed(name, 'gave no resource, or one that is too large', cause);
+}
+
+function malformed(name: string, problem: string, cause?: unknown): GatewayError {
+  return new GatewayError('internal', `the answer ${name} ${problem}`, {
     reason: 'local_answer_malformed',
     ...(cause === undefined ? {} : { cause }),
   });

@@ -103,6 +103,97 @@ describe('an answer of the use case', () => {
   });
 });
 
+describe('a list of the use case', () => {
+  const listed = { local: true, answer: {} as object };
+  let lists: TestGate;
+  beforeAll(async () => {
+    lists = await startGate({
+      useCase: defineUseCase({
+        id: 'desk',
+        title: 'Desk',
+        parseConfig: () => ({}),
+        roles: [
+          {
+            id: 'desk',
+            purpose: 'desk',
+            scopes: [],
+            fhirVersion: 'R4',
+            rules: [{ id: 'tasks', interaction: 'search-type', types: ['Task'], parameters: { status: { any: true } } }],
+          },
+        ],
+        decide: () => ({
+          effect: 'permit',
+          reason: { code: 'ok' },
+          obligations: listed.local ? [{ kind: 'answer-locally', answer: 'tasks' }] : [],
+        }),
+        answers: [{ name: 'tasks', answer: () => Promise.resolve(listed.answer as Record<string, string>) }],
+      }),
+    });
+  });
+  afterAll(() => lists.close());
+  const get = (path: string) => lists.get(path, bearer(lists, 'desk'));
+  const task = { resourceType: 'Task', id: '1', status: 'requested' };
+  const bundle = (link?: unknown) => ({ resourceType: 'Bundle', type: 'searchset', link, entry: [{ resource: task }] });
+
+  it.each<[string, unknown]>([
+    ['no links', undefined],
+    ['none in a list', []],
+    [
+      'a link to itself and to others',
+      [
+        { relation: 'self', url: 'http://x/Task' },
+        { relation: 'first', url: 'http://x/Task' },
+      ],
+    ],
+  ])('with %s leaves with the gate’s own link', async (_what, link) => {
+    listed.answer = bundle(link);
+    const answer = await get('/a/fhir/Task?status=requested');
+    expect(answer.status).toBe(200);
+    expect(JSON.parse(answer.body)).toMatchObject({
+      link: [{ relation: 'self', url: 'https://gate.example/a/fhir/Task?status=requested' }],
+      entry: [{ resource: { id: '1' } }],
+    });
+    expect(answer.body).not.toContain('http://x');
+    expect(lists.arrived).toEqual([]);
+  });
+
+  it.each<[string, unknown]>([
+    ['goes on at the custodian', [{ relation: 'next', url: '/fhir/Task?_offset=2' }]],
+    [
+      'goes on elsewhere',
+      [
+        { relation: 'self', url: '?' },
+        { relation: 'next', url: 'http://x/Task?page=2' },
+      ],
+    ],
+    ['has links that are no list', { relation: 'next' }],
+  ])('that %s is a fault of the use case: the operator learns it, the caller does not', async (_what, link) => {
+    listed.answer = bundle(link);
+    const answer = await get('/a/fhir/Task?status=requested');
+    expect(answer.status).toBe(500);
+    const records = await lists.audited(answer.headers.get('x-request-id') ?? '');
+    expect(records.at(-1)).toMatchObject({ outcome: 'failed', reason: 'local_answer_malformed' });
+  });
+
+  it('is not given for a further page of the custodian’s', async () => {
+    listed.local = false;
+    lists.fhir = (request, response) => {
+      const link = [{ relation: 'next', url: `http://127.0.0.1:${String(request.socket.localPort)}/fhir?_getpages=1` }];
+      response.writeHead(200, { 'content-type': 'application/fhir+json' }).end(JSON.stringify(bundle(link)));
+    };
+    const { body } = await get('/a/fhir/Task?status=requested');
+    const next = (JSON.parse(body) as ReturnType<typeof bundle> & { link: { relation: string; url: string }[] }).link.find(
+      ({ relation }) => relation === 'next',
+    );
+    listed.local = true;
+    listed.answer = bundle();
+    const further = new URL(next?.url ?? '');
+    expect((await get(`${further.pathname}${further.search}`)).status).toBe(403);
+    listed.local = false;
+    expect((await get(`${further.pathname}${further.search}`)).status).toBe(200);
+  });
+});
+
 describe('metadata', () => {
   it('shows what the role of the caller may ask, and nothing of the server', async () => {
     const answer = await charts.get('/a/fhir/metadata', bearer(charts, 'chart'));
