@@ -4,9 +4,10 @@ import { printJson, type JsonObject } from '../fhir/json.ts';
 import { FHIR_JSON, FHIR_XML, FORM, type AnswerFormat } from '../fhir/media.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
 import type { PermitVerdict } from '../pdp/decide.ts';
-import type { Upstream, UpstreamAnswer, UpstreamRequest } from '../upstream/forward.ts';
+import type { Upstream, UpstreamAnswer, UpstreamRequest, WholeAnswer } from '../upstream/forward.ts';
 import { createRewriter, rewriteBody } from '../upstream/rewrite.ts';
-import { discard, insistOnJson, limit, parseAnswer, readWhole } from './answer-body.ts';
+import { BreakOff } from '../upstream/whole.ts';
+import { discard, insistOnJson, limit, parseAnswer } from './answer-body.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { judgeRead } from './answer-judgement.ts';
 import { beginXml, insistOnXml, type XmlStream } from './answer-xml.ts';
@@ -21,16 +22,45 @@ import type { Permitted } from './stages.ts';
  * Carries out a permitted read: the audit intent and the upstream call run side by side, and nothing leaves before both are there.
  * @throws GatewayError for whatever goes wrong before the first byte has left
  */
-export async function answerRead(permitted: Permitted, record: RequestRecord, options: AnswerOptions): Promise<Reply> {
+export function answerRead(permitted: Permitted, record: RequestRecord, options: AnswerOptions): Promise<Reply> {
+  return isStreamed(permitted) ? answerByStream(permitted, record, options) : answerWhole(permitted, record, options);
+}
+
+async function answerWhole(permitted: Permitted, record: RequestRecord, options: AnswerOptions): Promise<Reply> {
+  const { received, tenant } = permitted.authenticated.addressed;
+  const gone = new BreakOff();
+  received.onGone(() => {
+    gone.abort(callerGone());
+  });
+  // Nothing is fetched for somebody who has gone.
+  if (gone.reason !== undefined) throw gone.reason;
+  const upstream = options.upstream(tenant);
+  const request = upstreamRequest(permitted);
+  const intent = record.intent();
+  const reading = upstream.read(request, options.maxReviewBytes, gone);
+  // It is heard below; until then the intent may be on its way to the disk, and an outcome must come after it.
+  reading.catch(() => undefined);
+  try {
+    await intent;
+    const answer = await reading;
+    if (judgeStatus(answer.status) === 'found') return await answerReviewed(permitted, record, answer, upstream, options);
+    return await answerNotModified(permitted, record, answer.headers);
+  } catch (error) {
+    const isGone = gone.aborted;
+    gone.abort(callerGone());
+    throw isGone ? callerGone(error) : error;
+  }
+}
+
+async function answerByStream(permitted: Permitted, record: RequestRecord, options: AnswerOptions): Promise<Reply> {
   const { received, tenant } = permitted.authenticated.addressed;
   const gone = new AbortController();
   received.onGone(() => {
     gone.abort(callerGone());
   });
-  // Nothing is fetched for somebody who has gone.
   gone.signal.throwIfAborted();
   const upstream = options.upstream(tenant);
-  const request = upstreamRequest(permitted, gone.signal);
+  const request = { ...upstreamRequest(permitted), signal: gone.signal };
   const intent = record.intent();
   const forwarding = upstream.forward(request).then(kept);
   let answer: UpstreamAnswer;
@@ -51,14 +81,17 @@ export async function answerRead(permitted: Permitted, record: RequestRecord, op
     const found = judgeStatus(answer.status);
     if (found === 'not-modified') {
       discard(answer.body);
-      return await whole(record, 304, obliged(passedHeaders(record, answer.headers), permitted.verdict), undefined);
+      return await answerNotModified(permitted, record, answer.headers);
     }
-    if (isStreamed(permitted)) return await answerStreamed(permitted, record, answer, upstream, options);
-    return await answerReviewed(permitted, record, answer, upstream, options);
+    return await answerStreamed(permitted, record, answer, upstream, options);
   } catch (error) {
     discard(answer.body);
     throw gone.signal.aborted ? callerGone(error) : error;
   }
+}
+
+function answerNotModified(permitted: Permitted, record: RequestRecord, theirs: ReadonlyMap<string, string>): Promise<Reply> {
+  return whole(record, 304, obliged(passedHeaders(record, theirs), permitted.verdict), undefined);
 }
 
 /** A Binary, raw or as a resource, may be of any size and is for no reader's eyes here; XML is scanned as it passes. All else is read in one way before it leaves (X17, X25). */
@@ -90,7 +123,7 @@ const ACCEPT: Readonly<Record<AnswerFormat, string>> = {
   'xml-first': FHIR_XML,
 };
 
-function upstreamRequest(permitted: Permitted, signal: AbortSignal): UpstreamRequest {
+function upstreamRequest(permitted: Permitted): UpstreamRequest {
   const { authenticated, verdict } = permitted;
   const { received } = authenticated.addressed;
   const { continuation } = authenticated;
@@ -108,9 +141,9 @@ function upstreamRequest(permitted: Permitted, signal: AbortSignal): UpstreamReq
     // An answer that a review may change has no tag by which it could be called unchanged.
     if (!mayChange(verdict)) headers['if-none-match'] = version === '*' ? version : printETag(version);
   }
-  if (form === undefined) return { method, path, query, headers, signal };
+  if (form === undefined) return { method, path, query, headers };
   headers['content-type'] = FORM;
-  return { method, path, query, headers, body: form, signal };
+  return { method, path, query, headers, body: form };
 }
 
 /** What the custodian's status means for the caller; nothing of its text is passed on. */
@@ -126,12 +159,12 @@ function judgeStatus(status: number): 'found' | 'not-modified' {
 async function answerReviewed(
   permitted: Permitted,
   record: RequestRecord,
-  answer: UpstreamAnswer,
+  answer: WholeAnswer,
   upstream: Upstream,
   options: AnswerOptions,
 ): Promise<Reply> {
   insistOnJson(answer);
-  const bytes = await readWhole(answer.body, options.maxReviewBytes);
+  const { bytes } = answer;
   const body = parseAnswer(bytes);
   const reviewed = await judgeRead(permitted, record, body, upstream, options);
   if (reviewed === 'not-shown') {

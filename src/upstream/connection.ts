@@ -10,11 +10,14 @@ import { tlsOptions } from '../outbound/tls.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import { upstreamHeaders } from './headers.ts';
 import { createLogin } from './login.ts';
+import { requestWhole, type BreakOff, type WholeResponse } from './whole.ts';
 
 /** One tenant's connections to its FHIR server. */
 export interface Connection {
   /** @throws GatewayError `upstream_failed`, `upstream_timeout` */
   send(request: UpstreamRequest): Promise<Dispatcher.ResponseData>;
+  /** The same for an answer that is held whole; `request.signal` plays no part. @throws GatewayError as `send`, for what comes before the answer */
+  sendWhole(request: UpstreamRequest, maxBytes: number, breakOff: BreakOff): Promise<WholeResponse>;
   close(): Promise<void>;
 }
 
@@ -59,65 +62,99 @@ export function createConnection(tenant: Tenant, clock: Clock): Connection {
       }),
   });
 
-  const attempt = async (request: UpstreamRequest, authorization: string | undefined): Promise<Dispatcher.ResponseData> => {
+  const optionsOf = (request: UpstreamRequest, authorization: string | undefined): Dispatcher.DispatchOptions => {
     const headers = upstreamHeaders(request.headers);
     headers['accept-encoding'] = 'identity';
     if (authorization !== undefined) headers['authorization'] = authorization;
-    return pool.request({
+    return {
       method: request.method,
       path: prefix + request.path + (request.query === '' ? '' : `?${request.query}`),
       headers,
       body: request.body ?? null,
-      ...(request.signal === undefined ? {} : { signal: request.signal }),
-    });
+    };
   };
 
-  const exchange = async (request: UpstreamRequest): Promise<Dispatcher.ResponseData> => {
+  /** How one attempt is made, and its answer thrown away. */
+  interface Way<Answer> {
+    readonly attempt: (options: Dispatcher.DispatchOptions) => Promise<Answer>;
+    readonly discard: (answer: Answer) => void;
+    /** What ends the call from outside. */
+    readonly ending: Ending | undefined;
+  }
+
+  const exchange = async <Answer extends { readonly statusCode: number }>(
+    request: UpstreamRequest,
+    way: Way<Answer>,
+  ): Promise<Answer> => {
     const header = login.header();
     const authorization = typeof header === 'object' ? await header : header;
-    let answer: Dispatcher.ResponseData;
+    let answer: Answer;
     try {
-      answer = await attempt(request, authorization);
+      answer = await way.attempt(optionsOf(request, authorization));
     } catch (error) {
       // A kept connection that the server closed just now. A read may go again; whether a write arrived is not known.
-      if (request.method !== 'GET' || transportFault(error) !== 'reset' || request.signal?.aborted === true) throw error;
-      answer = await attempt(request, authorization);
+      if (request.method !== 'GET' || transportFault(error) !== 'reset' || way.ending?.aborted === true) throw error;
+      answer = await way.attempt(optionsOf(request, authorization));
     }
     if (answer.statusCode !== 401 || !login.refresh() || request.method !== 'GET') return answer;
-    discard(answer.body);
-    return attempt(request, await login.header());
+    way.discard(answer);
+    return way.attempt(optionsOf(request, await login.header()));
+  };
+
+  const guarded = async <Answer extends { readonly statusCode: number }>(
+    request: UpstreamRequest,
+    way: Way<Answer>,
+  ): Promise<Answer> => {
+    breaker.enter();
+    let answer: Answer;
+    try {
+      answer = await exchange(request, way);
+    } catch (error) {
+      if (!isOurs(error, way.ending, request.body)) breaker.failed();
+      throw connectionError(error, way.ending);
+    }
+    const { statusCode: status } = answer;
+    // 500 is not counted: some requests make some servers answer it, and one caller must not close the gate for all.
+    if (status === 502 || status === 503 || status === 504) breaker.failed();
+    else breaker.succeeded();
+    const fault = statusFault(status, request.headers);
+    if (fault !== undefined) {
+      way.discard(answer);
+      throw new GatewayError('upstream_failed', `the FHIR server ${fault}`);
+    }
+    return answer;
   };
 
   return {
-    async send(request) {
-      breaker.enter();
-      let answer: Dispatcher.ResponseData;
-      try {
-        answer = await exchange(request);
-      } catch (error) {
-        if (!isOurs(error, request)) breaker.failed();
-        throw connectionError(error, request.signal);
-      }
-      const { statusCode: status } = answer;
-      // 500 is not counted: some requests make some servers answer it, and one caller must not close the gate for all.
-      if (status === 502 || status === 503 || status === 504) breaker.failed();
-      else breaker.succeeded();
-      const fault = statusFault(status, request.headers);
-      if (fault !== undefined) {
-        discard(answer.body);
-        throw new GatewayError('upstream_failed', `the FHIR server ${fault}`);
-      }
-      return answer;
+    send: (request) => {
+      const { signal } = request;
+      return guarded(request, {
+        attempt: (options) => pool.request(signal === undefined ? options : { ...options, signal }),
+        discard: ({ body }) => discard(body),
+        ending: signal,
+      });
     },
+    sendWhole: (request, maxBytes, breakOff) =>
+      guarded(request, {
+        attempt: (options) => requestWhole(pool, options, maxBytes, breakOff),
+        discard: () => undefined,
+        ending: breakOff,
+      }),
     async close() {
       await Promise.all([pool.destroy(), login.close()]);
     },
   };
 }
 
+/** What can end a call from outside: an `AbortSignal`, a `BreakOff`. */
+interface Ending {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+}
+
 /** An abort, an upload that its sender broke off, or a request that cannot be sent: none of them says anything about the server. */
-function isOurs(error: unknown, { signal, body }: UpstreamRequest): boolean {
-  if (signal?.aborted === true || errorCode(error)?.startsWith('UND_ERR_INVALID_') === true) return true;
+function isOurs(error: unknown, ending: Ending | undefined, body: UpstreamRequest['body']): boolean {
+  if (ending?.aborted === true || errorCode(error)?.startsWith('UND_ERR_INVALID_') === true) return true;
   return body instanceof Readable && body.errored !== null && body.errored === error;
 }
 
@@ -134,10 +171,10 @@ function isConditionalRead(headers: Readonly<Record<string, string>>): boolean {
 }
 
 /** A transport's error as ours; the reason of an abort, where that is one of ours, goes on. */
-export function connectionError(error: unknown, signal: AbortSignal | undefined): GatewayError {
+export function connectionError(error: unknown, ending: Ending | undefined): GatewayError {
   if (error instanceof GatewayError) return error;
-  if (signal?.aborted === true) {
-    const reason: unknown = signal.reason;
+  if (ending?.aborted === true) {
+    const { reason } = ending;
     if (reason instanceof GatewayError) return reason;
     return new GatewayError('upstream_failed', 'the call to the FHIR server was broken off', { cause: error, reason: 'aborted' });
   }

@@ -7,6 +7,7 @@ import { createConnection, type UpstreamRequest } from './connection.ts';
 import { answerHeaders } from './headers.ts';
 import type { Bases } from './rewrite.ts';
 import { createFhirStore } from './store.ts';
+import type { BreakOff } from './whole.ts';
 
 export type { UpstreamRequest } from './connection.ts';
 
@@ -17,6 +18,13 @@ export interface Upstream {
    * @throws GatewayError `upstream_failed` (502), `upstream_timeout` (504), `overloaded` (503) when too many are in flight
    */
   forward(request: UpstreamRequest): Promise<UpstreamAnswer>;
+  /**
+   * The same for an answer that is held whole: there is no stream in between, which halves what a read costs here.
+   * @param maxBytes of the body
+   * @param breakOff ends the call
+   * @throws GatewayError as `forward`, `upstream_failed` also when the body is larger or not whole
+   */
+  read(request: UpstreamRequest, maxBytes: number, breakOff: BreakOff): Promise<WholeAnswer>;
   /** Reads and writes of our own, for look-ups and workflows. */
   readonly store: FhirStore;
   /** What to rewrite in bodies: `createRewriter(bases)`. */
@@ -33,12 +41,24 @@ export interface UpstreamAnswer {
   readonly body: Readable;
 }
 
+/** An answer that is there. */
+export interface WholeAnswer extends Omit<UpstreamAnswer, 'body'> {
+  /** Of status 200; of any other nothing is kept. */
+  readonly bytes: Buffer;
+}
+
 /** Creates the upstream of one tenant; it keeps connections, so make one and close it in the end. */
 export function createUpstream(tenant: Tenant, options: { readonly clock: Clock }): Upstream {
   const connection = createConnection(tenant, options.clock);
   const bases: Bases = { upstream: tenant.fhir.url, public: `${tenant.publicUrl}/fhir` };
   const { concurrentRequests } = tenant.limits;
   let inFlight = 0;
+  const enter = (): void => {
+    if (inFlight >= concurrentRequests) {
+      throw new GatewayError('overloaded', 'too many requests at the FHIR server of the tenant', { retryAfterSeconds: 1 });
+    }
+    inFlight += 1;
+  };
   const leave = (): void => {
     inFlight -= 1;
   };
@@ -47,10 +67,7 @@ export function createUpstream(tenant: Tenant, options: { readonly clock: Clock 
     bases,
     store: createFhirStore(connection, tenant),
     async forward(request) {
-      if (inFlight >= concurrentRequests) {
-        throw new GatewayError('overloaded', 'too many requests at the FHIR server of the tenant', { retryAfterSeconds: 1 });
-      }
-      inFlight += 1;
+      enter();
       try {
         const answer = await connection.send(request);
         const { statusCode: status, body } = answer;
@@ -66,6 +83,16 @@ export function createUpstream(tenant: Tenant, options: { readonly clock: Clock 
       } catch (error) {
         leave();
         throw error;
+      }
+    },
+    async read(request, maxBytes, breakOff) {
+      enter();
+      try {
+        const { statusCode: status, headers, content } = await connection.sendWhole(request, maxBytes, breakOff);
+        if (content instanceof GatewayError) throw content;
+        return { status, headers: answerHeaders(headers, bases), bytes: content };
+      } finally {
+        leave();
       }
     },
     close: () => connection.close(),
