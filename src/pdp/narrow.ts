@@ -42,6 +42,9 @@ export function narrow(interaction: Interaction, wanted: Wanted): Narrowed | Rul
     if (maxCount !== undefined) return pageless;
     return narrowings.length === 0 ? { interaction, proofs } : unfit;
   }
+  // What is proved on the answer must be in it (attack cases Q25, Q50).
+  if (proofs.length > 0 && interaction.parameters.some(({ key }) => key === '_elements' || key === '_summary'))
+    return { code: 'obligation_unfit', text: 'a proof needs all elements: no _elements and no _summary' };
   let parameters = interaction.parameters;
   if (rule.patient?.from === 'parameter') parameters = inOneForm(parameters, rule.patient.parameters, wanted.version);
   if (narrowings.length > 0) {

@@ -27,6 +27,21 @@ const filtered = defineUseCase({
           parameters: { _summary: any, _elements: any, code: any },
           obligations,
         },
+        {
+          id: 'proved',
+          interaction: 'search-type',
+          types: ['Condition'],
+          patient: { from: 'parameter', parameters: ['patient'], element: 'subject', is: ['Patient/mine'] },
+          parameters: { _summary: { any: true, optional: true }, _elements: { any: true, optional: true } },
+        },
+        {
+          id: 'looked-up',
+          interaction: 'read',
+          types: ['Condition'],
+          patient: { from: 'look-up', element: 'subject', is: ['Patient/mine'] },
+          parameters: { _summary: { any: true, optional: true }, _elements: { any: true, optional: true } },
+        },
+        { id: 'plain', interaction: 'read', types: ['Patient'], parameters: { _elements: { any: true, optional: true } } },
         { id: 'binary', interaction: 'read', types: ['Binary'], obligations: [{ kind: 'headers', response: { etag: null } }] },
       ],
     },
@@ -94,6 +109,39 @@ describe('a filtered list', () => {
       expect(gate.arrived).toEqual([]);
     },
   );
+});
+
+describe('an answer on which something is proved', () => {
+  const condition = { resourceType: 'Condition', id: '1', subject: { reference: 'Patient/mine' } };
+  const answering = (resource: object) => {
+    gate.fhir = (_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/fhir+json', etag: 'W/"1"' }).end(JSON.stringify(resource));
+    };
+  };
+  const asked = () => gate.arrived.filter(({ rawHeaders }) => !rawHeaders.includes('x-sluis-lookup'));
+
+  it.each(['_summary=count', '_summary=true', '_summary=text', '_elements=id', '_elements=code,subject'])(
+    'is not asked for without elements: %s is a denial, and no alarm (Q25, Q50)',
+    async (what) => {
+      answering(condition);
+      for (const path of [`/Condition?patient=mine&${what}`, `/Condition/1?${what}`]) {
+        const answer = await get(path);
+        expect([answer.status, asked()]).toEqual([403, []]);
+        const records = await gate.audited(answer.headers.get('x-request-id') ?? '');
+        expect(records.at(-1)).toMatchObject({ outcome: 'denied', reason: 'obligation_unfit' });
+      }
+      expect(await gate.alarms('answer_unproved')).toBe(0);
+    },
+  );
+
+  it('is given whole; and where nothing is proved, in part', async () => {
+    answering(condition);
+    expect((await get('/Condition/1')).status).toBe(200);
+    answering({ resourceType: 'Bundle', type: 'searchset', entry: [{ resource: condition }] });
+    expect((await get('/Condition?patient=mine')).status).toBe(200);
+    answering({ resourceType: 'Patient', id: '1' });
+    expect((await get('/Patient/1?_elements=id')).status).toBe(200);
+  });
 });
 
 describe('headers of a permit', () => {
