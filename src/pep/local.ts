@@ -1,4 +1,6 @@
+import { hash } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
+import { printETag } from '../fhir/etag.ts';
 import { isJsonArray, isJsonObject, parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import { capabilityStatement } from '../pdp/capabilities.ts';
 import { within } from '../pdp/deadline.ts';
@@ -61,17 +63,30 @@ export async function answerCapabilities(permitted: Permitted, record: RequestRe
     base: `${tenant.publicUrl}/fhir`,
     title: selected.useCase.title,
     now: options.clock.now(),
+    generations: tenant.node.generations,
+    authorizationServerUrl: tenant.identity.authorizationServerUrl,
   });
-  return leave(permitted, record, statement, options);
+  return leave(permitted, record, statement, options, new Map([['etag', tagOf(statement)]]));
+}
+
+/** The same as long as the statement says the same, in every process: its date is that of one process. */
+function tagOf({ date: _date, ...said }: JsonObject): string {
+  return printETag(hash('sha256', JSON.stringify(said), 'hex').slice(0, 16));
 }
 
 /** What the gate made itself is judged as what a custodian sends. */
-async function leave(permitted: Permitted, record: RequestRecord, resource: JsonObject, options: AnswerOptions): Promise<Reply> {
+async function leave(
+  permitted: Permitted,
+  record: RequestRecord,
+  resource: JsonObject,
+  options: AnswerOptions,
+  headers: ReadonlyMap<string, string> = new Map(),
+): Promise<Reply> {
   const upstream = options.upstream(permitted.authenticated.addressed.tenant);
   const judged = await judgeRead(permitted, record, resource, upstream, options);
   if (judged === 'not-shown')
     return refuseDenied(record, { code: 'stored_of_another_patient', text: 'the local answer does not show its proof' });
-  return answerResource(permitted, record, judged, new Map(), upstream);
+  return answerResource(permitted, record, judged, headers, upstream);
 }
 
 /** Use cases are JavaScript at run time: what they give is read as strictly as what comes over the wire. */

@@ -229,6 +229,21 @@ describe('metadata', () => {
     expect(phases).toEqual(['intent', 'outcome']);
   });
 
+  it('is the same at every call, with a tag, and says where tokens come from', async () => {
+    const ask = async (): Promise<readonly unknown[]> => {
+      const { body, headers } = await charts.get('/a/fhir/metadata', bearer(charts, 'chart'));
+      return [body, headers.get('etag')];
+    };
+    const first = await ask();
+    charts.clock.advance(3_600);
+    expect(await ask()).toEqual(first);
+    expect(first[1]).toMatch(/^W\/"[0-9a-f]{16}"$/);
+    expect(JSON.parse(String(first[0]))).toMatchObject({
+      version: expect.stringMatching(/^[0-9a-f]{16}$/),
+      rest: [{ security: { description: expect.stringContaining('for the service chart') } }],
+    });
+  });
+
   it('is there for HEAD, without a body', async () => {
     expect(await charts.get('/a/fhir/metadata', bearer(charts, 'chart'), 'HEAD')).toMatchObject({ status: 200, body: '' });
   });
