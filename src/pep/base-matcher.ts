@@ -21,17 +21,23 @@ interface Needle {
   isContinuedBy(byte: number): boolean;
 }
 
-/** A find that may be: how far it is, and within which percent form (`NONE`, after `%`, or the first hex digit). */
+/**
+ * A find that may be: how far it is, and within which percent forms, the innermost last. They are digits of one number to the base 18: 1 to 16
+ * for a form whose first hex digit is known, 17 for one of which the percent sign is; 0 when there is none.
+ */
 interface Candidate {
   readonly needle: Needle;
   readonly matched: number;
-  readonly form: number;
+  readonly forms: number;
   readonly start: number;
 }
 
-const NONE = -1;
-const AFTER_PERCENT = -2;
+const NONE = 0;
+const FORMS = 18;
+const AFTER_PERCENT = 17;
 const PERCENT = 0x25;
+/** Hex digits of a form may be forms themselves, and so on; this deep is nobody's spelling any more. */
+const MAX_FORMS = FORMS ** 7;
 
 /**
  * Finds the base without its scheme (`fhir.example:8080/base`), and, because nobody else is known by a port, host and port alone, which is also
@@ -55,11 +61,11 @@ export function createBaseMatcher(base: string): BaseMatcher {
       if (live.length === 0 && starts[byte] !== 1) return false;
       const next: Candidate[] = [];
       for (const candidate of live) if (advance(candidate, byte, next)) return true;
-      if (starts[byte] === 1) for (const needle of needles) advance({ needle, matched: 0, form: NONE, start }, byte, next);
+      if (starts[byte] === 1) for (const needle of needles) advance({ needle, matched: 0, forms: NONE, start }, byte, next);
       live = next;
       return false;
     },
-    end: () => live.some(({ needle, matched, form }) => form === NONE && matched === needle.bytes.length),
+    end: () => live.some(({ needle, matched, forms }) => forms === NONE && matched === needle.bytes.length),
     pending: () => {
       let earliest: number | undefined;
       for (const { start } of live) if (earliest === undefined || start < earliest) earliest = start;
@@ -70,30 +76,26 @@ export function createBaseMatcher(base: string): BaseMatcher {
 
 /** Takes a candidate one byte further, in every way there is. @returns whether it is a find */
 function advance(candidate: Candidate, byte: number, next: Candidate[]): boolean {
-  const { needle, matched, form } = candidate;
-  if (form === NONE) {
+  const { needle, matched, forms } = candidate;
+  if (forms === NONE) {
     if (matched === needle.bytes.length) return !needle.isContinuedBy(byte);
     if (lower(byte) === needle.bytes[matched]) keep(next, { ...candidate, matched: matched + 1 });
-    if (byte === PERCENT) keep(next, { ...candidate, form: AFTER_PERCENT });
-    return false;
   }
-  const digit = hexDigit(byte);
+  // A percent sign may begin a form, whether it stands there or came out of one (`%25`).
+  if (byte === PERCENT && forms < MAX_FORMS) keep(next, { ...candidate, forms: forms * FORMS + AFTER_PERCENT });
+  const digit = forms === NONE ? undefined : hexDigit(byte);
   if (digit === undefined) return false;
-  if (form === AFTER_PERCENT) {
-    keep(next, { ...candidate, form: digit });
-    return false;
-  }
-  const value = form * 16 + digit;
-  if (lower(value) === needle.bytes[matched]) keep(next, { ...candidate, matched: matched + 1, form: NONE });
-  // `%25` is a percent sign, which may begin another form.
-  if (value === PERCENT) keep(next, { ...candidate, form: AFTER_PERCENT });
+  const known = forms % FORMS;
+  const outer = (forms - known) / FORMS;
+  if (known !== AFTER_PERCENT) return advance({ ...candidate, forms: outer }, (known - 1) * 16 + digit, next);
+  keep(next, { ...candidate, forms: outer * FORMS + digit + 1 });
   return false;
 }
 
 /** Two candidates that are equally far have one future; the longer one must be held back. */
 function keep(next: Candidate[], candidate: Candidate): void {
-  const { needle, matched, form, start } = candidate;
-  const at = next.findIndex((each) => each.needle === needle && each.matched === matched && each.form === form);
+  const { needle, matched, forms, start } = candidate;
+  const at = next.findIndex((each) => each.needle === needle && each.matched === matched && each.forms === forms);
   const other = next[at];
   if (other === undefined) next.push(candidate);
   else if (start < other.start) next[at] = candidate;

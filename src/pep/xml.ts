@@ -24,7 +24,7 @@ const QUESTION = 0x3f;
 /** Longer than any reference needs to be, leading zeros and all. */
 const MAX_REFERENCE = 32;
 /** Longer than any spelling of a base that is a spelling and no game. */
-const MAX_KEPT_BYTES = 65_536;
+const MAX_KEPT_BYTES = 16_384;
 
 /**
  * Creates a scanner of the text after the XML declaration. What it looks at is the text as a reader has it, character and entity references
@@ -46,6 +46,8 @@ export function createXmlScanner(base: string): XmlScanner {
 
   const look = (byte: number, start: number): void => {
     if (matcher.feed(byte, start)) throw fault('xml_names_the_server', 'the address of the FHIR server');
+    const pending = matcher.pending();
+    if (pending !== undefined && start - pending > MAX_KEPT_BYTES) throw fault('xml_unreadable', 'an endless spelling');
   };
 
   const step = (byte: number, at: number): void => {
@@ -76,16 +78,16 @@ export function createXmlScanner(base: string): XmlScanner {
     const buffer = kept.length === 0 ? chunk : Buffer.concat([kept, chunk]);
     let at = kept.length;
     while (at < buffer.length) {
-      const byte = buffer[at] ?? 0;
       // Most of a resource is no beginning of anything.
-      const isIdle = isPlain[byte] === 1 && reference === undefined && less === undefined && matcher.pending() === undefined;
-      if (!isIdle) step(byte, offset + at);
+      if (reference === undefined && less === undefined && matcher.pending() === undefined)
+        while (at < buffer.length && isPlain[buffer[at] ?? 0] === 1) at += 1;
+      if (at < buffer.length) step(buffer[at] ?? 0, offset + at);
       at += 1;
     }
-    const hold = Math.min(reference?.start ?? Infinity, less ?? Infinity, matcher.pending() ?? Infinity, offset + at) - offset;
+    const hold =
+      Math.min(reference?.start ?? Infinity, less ?? Infinity, matcher.pending() ?? Infinity, offset + buffer.length) - offset;
     kept = buffer.subarray(hold);
     offset += hold;
-    if (kept.length > MAX_KEPT_BYTES) throw fault('xml_unreadable', 'an endless spelling');
     return buffer.subarray(0, hold);
   };
 
