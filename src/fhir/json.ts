@@ -32,6 +32,10 @@ export class JsonNumber {
 }
 
 const MAX_DEPTH = 64;
+/** A longer name is read as any string. */
+const MAX_NAME = 40;
+/** Names of letters, by a hash of theirs; a newer one takes the place of an older. A power of two. */
+const KNOWN_NAMES: string[] = new Array<string>(1024).fill('');
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
@@ -139,7 +143,7 @@ class Reader {
     }
     for (;;) {
       if (this.#text.charCodeAt(at) !== 0x22) throw this.fault('no member name', at);
-      const name = this.#string(at);
+      const name = this.#name(at);
       if (name in object) throw this.fault('a repeated member', at);
       if (name === '__proto__' || name === 'constructor' || name === 'prototype')
         throw this.fault('a member that is not FHIR', at);
@@ -155,6 +159,29 @@ class Reader {
       if (code !== 0x2c) throw this.fault('no comma', at);
       at = this.blank(at + 1);
     }
+  }
+
+  /** A member's name: as `#string`, but one of letters only is mostly one that was seen before, and need not be made anew. */
+  #name(start: number): string {
+    const text = this.#text;
+    let at = start + 1;
+    let hash = 0;
+    for (;;) {
+      const code = text.charCodeAt(at);
+      if (code === 0x22) break;
+      const letter = code | 0x20;
+      if (!((letter >= 0x61 && letter <= 0x7a && code < 0x80) || code === 0x5f) || at - start > MAX_NAME)
+        return this.#string(start);
+      hash = (Math.imul(hash, 31) + code) | 0;
+      at += 1;
+    }
+    this.position = at + 1;
+    const slot = hash & (KNOWN_NAMES.length - 1);
+    const known = KNOWN_NAMES[slot] ?? '';
+    if (known.length === at - start - 1 && text.startsWith(known, start + 1)) return known;
+    const name = text.slice(start + 1, at);
+    KNOWN_NAMES[slot] = name;
+    return name;
   }
 
   #array(start: number, depth: number): readonly JsonValue[] {

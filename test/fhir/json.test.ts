@@ -23,6 +23,29 @@ describe('strict JSON', () => {
     expect(isJsonObject(value) && Object.getPrototypeOf(value) === null && value['toString'] === undefined).toBe(true);
   });
 
+  it('knows names apart however alike they are to it, and refuses the second of one in any spelling', () => {
+    // Of one hash: what is remembered of one must not be taken for the other.
+    for (const [one, other] of [
+      ['Aa', 'BB'],
+      ['AaAa', 'BBBB'],
+      ['', 'a'],
+      ['x'.repeat(39), 'x'.repeat(40)],
+      ['idx', 'id'],
+    ] as const) {
+      for (let i = 0; i < 3; i += 1) {
+        expect(plain(parse(`{"${one}":1,"${other}":2}`))).toEqual({ [one]: 1, [other]: 2 });
+        expect(plain(parse(`{"${other}":1}`))).toEqual({ [other]: 1 });
+        expect(refusal(() => parse(`{"${one}":1,"${other}":2,"${one}":3}`))).toBe('invalid_body');
+      }
+    }
+    const letters = fc.string({ unit: fc.constantFrom('A', 'B', 'a', 'b', '_', '1', 'é', '\\', 'K'), maxLength: 4 });
+    fc.assert(
+      fc.property(fc.dictionary(letters, fc.integer(), { noNullPrototype: true }), (value) => {
+        expect(plain(parse(JSON.stringify(value)))).toEqual(value);
+      }),
+    );
+  });
+
   it.each([
     ['C17', '{"subject":1,"subject":2}'],
     ['C17', '{"a":{"b":1,"b":1}}'],
