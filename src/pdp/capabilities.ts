@@ -94,7 +94,7 @@ function resourceOf(role: Role, type: string): JsonObject {
       kinds.map((code) => ({ code, ...documented(rules.filter(({ interaction }) => interaction === code)) })),
     ),
     ...(rules.some(isOfCompartment) ? { documentation: `Searched in a compartment: ${inCompartment(type)}` } : {}),
-    ...(rules.some(({ ifMatch }) => ifMatch === 'required') ? { versioning: 'versioned-update' } : {}),
+    ...(rules.some(needsVersion) ? { versioning: 'versioned-update' } : {}),
     readHistory: has('vread'),
     // What is not there is not made by an update.
     updateCreate: false,
@@ -175,6 +175,11 @@ function unlisted({ rules }: Role, listable: readonly JsonObject[]): JsonObject 
     return isOfCompartment(rule) ? types.map((type) => `${type} in a compartment, ${inCompartment(type)}`) : [];
   });
   return said.length === 0 ? {} : { documentation: `Besides the resources listed: ${[...new Set(said)].join('; ')}` };
+}
+
+/** The code is about updates; a deletion that needs a version has none. */
+function needsVersion({ interaction, ifMatch }: Rule): boolean {
+  return ifMatch === 'required' && interaction !== 'delete';
 }
 
 function isOfCompartment({ interaction }: Rule): boolean {

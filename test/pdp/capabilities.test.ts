@@ -122,6 +122,13 @@ describe.each(['STU3', 'R4'] as const)('a CapabilityStatement of %s', (version) 
       conditionalDelete: 'not-supported',
     });
     expect(resourceOf(all, 'Patient')).not.toHaveProperty('versioning');
+    const versioned = (interaction: 'update' | 'patch' | 'delete') =>
+      resourceOf(role(version, [{ interaction, types: notes, ifMatch: 'required' }]), 'Observation')?.versioning;
+    expect([versioned('update'), versioned('patch'), versioned('delete')]).toEqual([
+      'versioned-update',
+      'versioned-update',
+      undefined,
+    ]);
   });
 
   it('names the format of a patch exactly where there is one', () => {
