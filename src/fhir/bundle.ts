@@ -92,8 +92,13 @@ function parseEntry(item: JsonValue, field: string, options: BundleOptions): Bun
   if (!isJsonObject(item)) throw fault(field, 'is no entry');
   const request = item['request'];
   if (!isJsonObject(request)) throw fault(`${field}.request`, 'is missing');
-  const interaction = parseRequest(request, `${field}.request`, options.version);
-  const resource = parseResource(item['resource'], interaction, `${field}.resource`);
+  const asked = parseRequest(request, `${field}.request`, options.version);
+  const resource = parseResource(item['resource'], asked, `${field}.resource`);
+  // What an operation brings is part of what it asks.
+  const interaction =
+    'operation' in asked && resource !== undefined
+      ? parseRequest(request, `${field}.resource`, options.version, resource)
+      : asked;
   const fullUrl = item['fullUrl'];
   if (fullUrl !== undefined && !isOwnUrl(fullUrl, interaction, options.base)) {
     throw fault(`${field}.fullUrl`, 'must be urn:uuid or the entry’s own URL');
@@ -108,7 +113,7 @@ function parseEntry(item: JsonValue, field: string, options: BundleOptions): Bun
   };
 }
 
-function parseRequest(request: JsonObject, field: string, version: FhirVersion): Interaction {
+function parseRequest(request: JsonObject, field: string, version: FhirVersion, input?: JsonObject): Interaction {
   const { method, url, ifNoneExist } = request;
   if (typeof method !== 'string' || !METHODS.has(method))
     throw fault(`${field}.method`, 'is none of GET, POST, PUT, PATCH, DELETE');
@@ -125,6 +130,7 @@ function parseRequest(request: JsonObject, field: string, version: FhirVersion):
       query: target.query,
       version,
       ...(ifNoneExist === undefined ? {} : { ifNoneExist: text(ifNoneExist) }),
+      ...(input === undefined ? {} : { input }),
     });
   });
   if ('via' in interaction && interaction.via === 'form') throw fault(`${field}.url`, 'is a search that needs a form');
@@ -147,13 +153,13 @@ function parseResource(resource: JsonValue | undefined, interaction: Interaction
       if (interaction.kind === 'update' && resource['id'] !== interactionId(interaction))
         throw fault(`${field}.id`, 'differs from request.url');
       return resource;
-    case 'patch':
-    case 'conditional-patch':
     case 'operation-instance':
     case 'operation-type':
     case 'operation-system':
-      if (resource !== undefined && !isJsonObject(resource)) throw fault(field, 'is no resource');
-      return resource;
+      if (resource === undefined || (interaction.method === 'POST' && isJsonObject(resource))) return resource;
+      throw fault(field, interaction.method === 'POST' ? 'is no resource' : 'belongs to no such request');
+    case 'patch':
+    case 'conditional-patch':
     case 'read':
     case 'vread':
     case 'delete':

@@ -211,9 +211,14 @@ function obliged(headers: Record<string, string>, { responseHeaders }: PermitVer
   return headers;
 }
 
-/** The answer to a write: what the caller may read of it, it reads. */
-export function answerEmpty(record: RequestRecord, status: number, theirs: Readonly<Record<string, string>>): Promise<Reply> {
-  return whole(record, status, { ...FIXED_HEADERS, 'x-request-id': record.received.correlationId, ...theirs }, undefined);
+/** The answer to a write; with a body where the caller may read what was written. */
+export function answerWritten(
+  record: RequestRecord,
+  status: number,
+  theirs: Readonly<Record<string, string>>,
+  bytes?: Buffer,
+): Promise<Reply> {
+  return whole(record, status, { ...FIXED_HEADERS, 'x-request-id': record.received.correlationId, ...theirs }, bytes);
 }
 
 /** Closes the record, then hands out the answer: a caller that has a whole answer always has a record of it (reliability §1.4). */

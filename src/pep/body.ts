@@ -8,6 +8,8 @@ import type { JsonObject } from '../fhir/json.ts';
  */
 export function readResource(resource: JsonObject, interaction: Interaction): JsonObject {
   if (resource['resourceType'] !== interactionType(interaction)) throw otherThanPath('resourceType');
+  // Whether an id is that of what matches is judged once that is found.
+  if (interaction.kind === 'conditional-update') return resource;
   if (interaction.kind !== 'update') return withoutId(resource);
   if (resource['id'] !== interaction.id) throw otherThanPath('id');
   return resource;

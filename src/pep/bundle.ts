@@ -7,6 +7,7 @@ import { parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
 import { answerResource, callerGone } from './answer.ts';
 import type { AnswerOptions } from './answer-options.ts';
+import { readResource } from './body.ts';
 import { eachOf } from './each-of.ts';
 import { openRecord, type RequestRecord } from './record.ts';
 import { refuse } from './refusal.ts';
@@ -88,7 +89,7 @@ function toRequests(
         body: () =>
           resource === undefined
             ? Promise.reject(new GatewayError('invalid_body', 'the entry has no resource'))
-            : Promise.resolve(interaction.kind === 'update' ? resource : withoutId(resource)),
+            : Promise.resolve(readResource(resource, interaction)),
       },
     };
   });
@@ -96,11 +97,6 @@ function toRequests(
 
 function seenOf({ correlationId, remoteAddress }: Received): Pick<Received, 'correlationId' | 'remoteAddress' | 'startedMs'> {
   return { correlationId, remoteAddress, startedMs: performance.now() };
-}
-
-function withoutId(resource: JsonObject): JsonObject {
-  const { id: _left, ...rest } = resource;
-  return rest;
 }
 
 /** How many reads of one batch are under way at once. Each is held whole while it is judged, besides what is kept of those that were answered. */

@@ -3,7 +3,8 @@ import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { isWrite, type Interaction } from '../fhir/interaction.ts';
 import { interactionPath } from '../fhir/print-interaction.ts';
-import { parseJsonObject } from '../fhir/json.ts';
+import { parseJsonPatch } from '../fhir/json-patch.ts';
+import { parseJson, parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import { resolveAnswerFormat, resolveBodyFormat } from '../fhir/media.ts';
 import { CONTINUATION } from '../fhir/parameter-names.ts';
 import { parseInteraction } from '../fhir/parse-interaction.ts';
@@ -16,16 +17,20 @@ import { settleFormat } from './answer-format.ts';
 import { answerRead } from './answer.ts';
 import { readResource } from './body.ts';
 import { answerBundle } from './bundle.ts';
+import { answerChange } from './change.ts';
+import { answerConditional } from './conditional.ts';
+import { answerCreate } from './create.ts';
+import { answerDelete } from './delete.ts';
 import { answerDocument, isAssembled } from './document.ts';
 import { presentedBy, receiveInbound, type InboundOptions } from './inbound.ts';
 import { answerCapabilities, answerLocally } from './local.ts';
 import { isBoundTo, openPage, type Continuation } from './page-links.ts';
 import { questionOf } from './question.ts';
+import { answerOperation } from './operation.ts';
 import { openRecord, type RequestRecord } from './record.ts';
 import { refuse, refuseDenied } from './refusal.ts';
 import type { Reply } from './reply.ts';
 import type { Addressed, Authenticated, Decided, Denied, Permitted, Received, Seen } from './stages.ts';
-import { answerCreate, answerUpdate } from './write-resource.ts';
 import { answerWrite, type WriteOptions } from './write.ts';
 
 /** The gate of the public listener. */
@@ -95,12 +100,61 @@ export function createGate(options: GateOptions): Gate {
     if (interaction.kind === 'capabilities') return answerCapabilities(permitted, record, options);
     if (isAssembled(permitted)) return answerDocument(permitted, record, options);
     if (guard?.kind === 'code') return answerWrite(permitted, guard.write, record, options);
-    if (interaction.kind === 'bundle') return answerBundle(permitted, record, { ...options, judge, alone });
-    if (guard?.kind === 'changes' && interaction.kind === 'update')
-      return answerUpdate(permitted, guard.changes, record, options);
-    if (interaction.kind === 'create') return answerCreate(permitted, record, options);
-    if (isWrite(interaction)) throw new GatewayError('internal', `nothing carries out ${interaction.kind}`);
+    if (isWrite(interaction)) return carryOutWrite(permitted, interaction, record);
     return answerRead(permitted, record, options);
+  }
+
+  function carryOutWrite(permitted: Permitted, interaction: Interaction, record: RequestRecord): Promise<Reply> {
+    const { guard } = permitted.verdict;
+    const writing = { ...options, judge, judgeBeside, alone, mayRead };
+    switch (interaction.kind) {
+      case 'bundle':
+        return answerBundle(permitted, record, writing);
+      case 'create':
+        return answerCreate(permitted, record, writing);
+      case 'update':
+      case 'patch':
+        if (guard?.kind === 'changes') return answerChange(permitted, guard.changes, record, writing);
+        break;
+      case 'delete':
+        return answerDelete(permitted, record, writing);
+      case 'conditional-create':
+      case 'conditional-update':
+      case 'conditional-patch':
+      case 'conditional-delete':
+        return answerConditional(permitted, interaction, record, writing);
+      case 'operation-instance':
+      case 'operation-type':
+      case 'operation-system':
+        return answerOperation(permitted, record, writing);
+      case 'read':
+      case 'vread':
+      case 'history-instance':
+      case 'history-type':
+      case 'history-system':
+      case 'search-type':
+      case 'search-system':
+      case 'search-compartment':
+      case 'capabilities':
+      case 'options':
+        break;
+    }
+    throw new GatewayError('internal', `nothing carries out ${interaction.kind}`);
+  }
+
+  function judgeBeside(authenticated: Authenticated, record: RequestRecord): Promise<Decided> {
+    return ask(authenticated, record, options.decisions, options.clock);
+  }
+
+  async function mayRead(
+    { authenticated }: Permitted,
+    record: RequestRecord,
+    type: string,
+    id: string,
+  ): Promise<Permitted | undefined> {
+    const interaction: Interaction = { kind: 'read', type, id, parameters: [], head: false };
+    const decided = await judgeBeside({ ...authenticated, interaction, answer: 'json' }, record);
+    return decided.stage === 'permitted' ? decided : undefined;
   }
 
   /** Callers learn a code, operators learn why: what was missing, and which credentials of the token did not count. */
@@ -136,11 +190,14 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
   record.authenticated(caller);
   insistOnPlainBody(headers.get('content-encoding'));
   const form = await readForm(addressed, options.maxMessageBytes);
-  const asked = form === undefined ? addressed.interaction : parseWithForm(addressed, form);
+  const input = await readInput(addressed, options.maxResourceBytes);
+  const asked = form === undefined && input === undefined ? addressed.interaction : parseWithBody(addressed, form, input);
   const continuation = openContinuation(asked, tenant, options);
   const interaction = continuation?.interaction ?? asked;
   record.asks(interaction);
-  if (received.hasBody && form === undefined) resolveBodyFormat(headers.get('content-type'), interaction, tenant.fhir.version);
+  const isPatch = interaction.kind === 'patch' || interaction.kind === 'conditional-patch';
+  if ((received.hasBody && form === undefined) || isPatch)
+    resolveBodyFormat(headers.get('content-type'), interaction, tenant.fhir.version);
   const answer = resolveAnswerFormat({
     interaction,
     version: tenant.fhir.version,
@@ -149,7 +206,8 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
     query: addressed.query,
     ...(form === undefined ? {} : { form }),
   });
-  const body = once(async () => readResource(parseJsonObject(await received.readBody(options.maxResourceBytes)), interaction));
+  const read = once(async () => received.readBody(options.maxResourceBytes));
+  const body = once(async () => readResource(parseJsonObject(await read()), interaction));
   return {
     stage: 'authenticated',
     addressed,
@@ -158,6 +216,7 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
     answer,
     ...(continuation === undefined ? {} : { continuation }),
     body,
+    ...(isPatch ? { patch: once(async () => parseJsonPatch(parseJson(await read()))) } : {}),
   };
 }
 
@@ -196,9 +255,26 @@ async function readForm(addressed: Addressed, maxBytes: number): Promise<readonl
   return parseQuery(Buffer.from(bytes).toString('latin1'));
 }
 
-function parseWithForm(addressed: Addressed, form: readonly QueryPair[]): Authenticated['interaction'] {
-  const { received, segments, query, tenant } = addressed;
-  return parseInteraction({ method: received.method, segments, query, version: tenant.fhir.version, form });
+/** So is the input of an operation by POST. */
+async function readInput({ received, interaction, tenant }: Addressed, maxBytes: number): Promise<JsonObject | undefined> {
+  if (!('operation' in interaction) || interaction.method !== 'POST' || !received.hasBody) return undefined;
+  resolveBodyFormat(received.headers.get('content-type'), interaction, tenant.fhir.version);
+  return parseJsonObject(await received.readBody(maxBytes));
+}
+
+function parseWithBody(
+  { received, segments, query, tenant }: Addressed,
+  form: readonly QueryPair[] | undefined,
+  input: JsonObject | undefined,
+): Interaction {
+  return parseInteraction({
+    method: received.method,
+    segments,
+    query,
+    version: tenant.fhir.version,
+    ...(form === undefined ? {} : { form }),
+    ...(input === undefined ? {} : { input }),
+  });
 }
 
 async function decide(
@@ -207,16 +283,27 @@ async function decide(
   decisions: DecisionPoint,
   clock: Clock,
 ): Promise<Decided> {
-  const verdict = await decisions.decide(questionOf(authenticated, record, clock));
+  const decided = await ask(authenticated, record, decisions, clock);
+  const { verdict } = decided;
   if (verdict.selected !== undefined) record.selected(verdict.selected);
+  if (decided.stage === 'permitted') record.permitted(decided.verdict);
+  return decided;
+}
+
+/** What the PDP says; the record learns only what it looks up. */
+async function ask(
+  authenticated: Authenticated,
+  record: RequestRecord,
+  decisions: DecisionPoint,
+  clock: Clock,
+): Promise<Decided> {
+  const verdict = await decisions.decide(questionOf(authenticated, record, clock));
   const { continuation } = authenticated;
   if (verdict.effect === 'permit' && continuation !== undefined && !isBoundTo(continuation, verdict)) {
     const reason = { code: 'link_of_another', text: 'the link was made for another caller, purpose or policy' };
     return { stage: 'denied', authenticated, verdict: { effect: 'deny', selected: verdict.selected, reason } };
   }
-  if (verdict.effect === 'deny') return { stage: 'denied', authenticated, verdict };
-  record.permitted(verdict);
-  return { stage: 'permitted', authenticated, verdict };
+  return verdict.effect === 'deny' ? { stage: 'denied', authenticated, verdict } : { stage: 'permitted', authenticated, verdict };
 }
 
 /** A request is under way until its answer has left; a small answer has left as good as at once. */

@@ -1,4 +1,5 @@
-import type { Interaction } from '../fhir/interaction.ts';
+import type { ConditionalCreate, Interaction } from '../fhir/interaction.ts';
+import type { JsonPatch } from '../fhir/json-patch.ts';
 import type { JsonObject } from '../fhir/json.ts';
 import type { AnswerFormat } from '../fhir/media.ts';
 import type { QueryPair } from '../fhir/target.ts';
@@ -79,6 +80,10 @@ export interface Authenticated {
    * @throws GatewayError `body_too_large` (413), `invalid_body` (400)
    */
   body(): Promise<JsonObject>;
+  /** Of a patch: its steps, read once. @throws GatewayError as `body` */
+  readonly patch?: () => Promise<JsonPatch>;
+  /** Of a create that a conditional write came to: the server is to hold the criteria once more. */
+  readonly onlyIfNone?: ConditionalCreate;
 }
 
 export interface Permitted {

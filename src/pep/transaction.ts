@@ -15,9 +15,13 @@ import { refuseDenied, refuseRejected } from './refusal.ts';
 import type { Reply } from './reply.ts';
 import type { Authenticated, Decided, Permitted } from './stages.ts';
 import { rewriteHeader } from '../upstream/rewrite.ts';
-import { prepareCreate, prepareUpdate, type Prepared } from './write-resource.ts';
+import { prepareChange } from './change.ts';
+import { prepareCreate } from './create.ts';
+import { prepareDelete } from './delete.ts';
+import type { Prepared } from './prepared.ts';
+import type { RepresentationOptions } from './representation.ts';
 
-export interface TransactionOptions extends AnswerOptions {
+export interface TransactionOptions extends RepresentationOptions {
   judge(authenticated: Authenticated, record: RequestRecord): Promise<Decided>;
 }
 
@@ -170,7 +174,7 @@ async function send(
   return answerResource(whole, record, { resourceType: 'Bundle', type: 'transaction-response', entry }, new Map(), upstream);
 }
 
-async function prepare(permitted: Permitted, { entry, record }: EntryRequest, options: AnswerOptions): Promise<Prepared> {
+async function prepare(permitted: Permitted, { entry, record }: EntryRequest, options: TransactionOptions): Promise<Prepared> {
   const { interaction, guard, local } = permitted.verdict;
   const { fullUrl } = entry;
   // What the gate answers itself is no part of the server's one step.
@@ -179,10 +183,11 @@ async function prepare(permitted: Permitted, { entry, record }: EntryRequest, op
   if (interaction.kind === 'read' || interaction.kind === 'vread' || interaction.kind === 'search-type')
     return { outcome: 'ready', sent: { interaction, ...named } };
   if (interaction.kind === 'create') return prepareCreate(permitted, named);
+  if (interaction.kind === 'delete') return prepareDelete(permitted, entry.ifMatch, record, options, named);
   if (interaction.kind !== 'update') return { outcome: 'denied', reason: 'interaction_not_in_transactions' };
   // Code of a use case follows single writes only.
   if (guard?.kind !== 'changes') return { outcome: 'denied', reason: 'guard_not_in_bundles' };
-  return prepareUpdate(permitted, guard.changes, entry.ifMatch, record, options, named);
+  return prepareChange(permitted, guard.changes, entry.ifMatch, record, options, named);
 }
 
 /** @throws GatewayError `upstream_failed` for another number of entries: verdicts would go to the wrong ones (attack case B18) */
@@ -212,7 +217,7 @@ async function answerEntry(
     if (judged === 'not-shown') throw unusable();
     return { resource: judged, response: { status: statusText(200) } };
   }
-  if (given !== 200 && given !== 201) throw unusable();
+  if (given !== 200 && given !== 201 && !(given === 204 && interaction.kind === 'delete')) throw unusable();
   const { location, etag, lastModified } = response;
   const place = typeof location === 'string' ? rewriteHeader(location, upstream.bases) : undefined;
   const version =

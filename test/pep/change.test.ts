@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import type { JsonObject } from '../../src/fhir/json.ts';
-import type { AnswerOptions } from '../../src/pep/answer-options.ts';
+import { prepareChange } from '../../src/pep/change.ts';
 import type { RequestRecord } from '../../src/pep/record.ts';
+import type { RepresentationOptions } from '../../src/pep/representation.ts';
 import type { Permitted } from '../../src/pep/stages.ts';
-import { prepareUpdate } from '../../src/pep/write-resource.ts';
 
 // An update by a rule that finds its patient in what is stored: the new version must stay with that patient.
 
@@ -24,9 +24,9 @@ async function prepare(proposed: JsonObject, stored: JsonObject | 'nothing' = ab
     },
   } as unknown as Permitted;
   const store = { read: () => Promise.resolve(stored === 'nothing' ? undefined : { resource: stored, version: '3' }) };
-  const options = { upstream: () => ({ store }) } as unknown as AnswerOptions;
+  const options = { upstream: () => ({ store }) } as unknown as RepresentationOptions;
   const record = { lookUp: () => Promise.resolve() } as unknown as RequestRecord;
-  return prepareUpdate(permitted, { changed: ['*'] }, '3', record, options);
+  return prepareChange(permitted, { changed: ['*'] }, '3', record, options);
 }
 
 describe('an update whose patient is looked up', () => {

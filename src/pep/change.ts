@@ -1,0 +1,143 @@
+import { GatewayError } from '../errors.ts';
+import { printETag } from '../fhir/etag.ts';
+import { applyJsonPatch, type JsonPatch } from '../fhir/json-patch.ts';
+import type { JsonObject } from '../fhir/json.ts';
+import type { ChangeGuard } from '../usecase/decision.ts';
+import type { WriteResult } from '../usecase/workflow.ts';
+import type { AnswerOptions } from './answer-options.ts';
+import { judgeChanges, withServersMeta } from './changes.ts';
+import { refuseUnready, type Named, type Prepared, type Unready } from './prepared.ts';
+import type { RequestRecord } from './record.ts';
+import { refuseRejected } from './refusal.ts';
+import type { Reply } from './reply.ts';
+import { answerRepresentation, type RepresentationOptions } from './representation.ts';
+import type { Permitted } from './stages.ts';
+import { proposedFault, readStored, staleCode, storedFault, versionFault, wantedVersion } from './stored.ts';
+
+const ATTEMPTS = 2;
+
+/**
+ * Carries out an update or a patch. A patch goes up as the version that it makes of what is stored: what a server would make of its steps, nobody has judged.
+ * @throws GatewayError for refusals and failures
+ */
+export async function answerChange(
+  permitted: Permitted,
+  changes: ChangeGuard,
+  record: RequestRecord,
+  options: RepresentationOptions,
+): Promise<Reply> {
+  const { tenant } = permitted.authenticated.addressed;
+  const wanted = wantedVersion(permitted);
+  // What cannot be read is refused before anything is recorded as intended.
+  await (permitted.verdict.interaction.kind === 'patch' ? patchOf(permitted) : permitted.authenticated.body());
+  await record.intent();
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    const prepared = await prepareChange(permitted, changes, wanted, record, options);
+    if (prepared.outcome !== 'ready') return refuseUnready(permitted, prepared, record);
+    const { resource, ifMatch } = prepared.sent;
+    if (resource === undefined || ifMatch === undefined) throw new GatewayError('internal', 'a change without a version');
+    const put = await putResource(permitted, resource, ifMatch, options);
+    if (put.outcome === 'written') {
+      const { type = '', id = '' } = permitted.verdict.request.resource;
+      const headers = { etag: printETag(put.version), 'content-location': locationOf(permitted, put.version) };
+      const written = { type, id, ...(put.resource === undefined ? {} : { resource: put.resource }) };
+      return answerRepresentation(permitted, record, { status: 200, headers, written }, options);
+    }
+  }
+  return refuseRejected(record, wanted === undefined ? 'conflict' : staleCode(tenant), 'changed_meanwhile');
+}
+
+/**
+ * Holds an update or a patch against what is stored, under the changes that its rule allows. What is not there, or another's, is a denial before a version
+ * is compared or a step is taken (attack cases C6, C16, H38, R10).
+ * @param wanted the version of the caller's `If-Match`
+ */
+export async function prepareChange(
+  permitted: Permitted,
+  changes: ChangeGuard,
+  wanted: string | undefined,
+  record: RequestRecord,
+  options: RepresentationOptions,
+  named: Named = {},
+): Promise<Prepared> {
+  const { type = '', id = '' } = permitted.verdict.request.resource;
+  const stored = await readStored(permitted, record, options);
+  if (stored === undefined) return { outcome: 'denied', reason: 'stored_not_there' };
+  const unready = storedFault(permitted, stored.resource) ?? versionFault(permitted, wanted, stored);
+  if (unready !== undefined) return unready;
+  const proposed = await propose(permitted, stored.resource, record, options);
+  if (proposed.outcome !== 'proposed') return proposed;
+  const fault = proposedFault(permitted, proposed.resource);
+  if (fault !== undefined) return fault;
+  const change = judgeChanges(changes, stored.resource, proposed.resource);
+  if (change !== undefined) return { outcome: 'rejected', code: 'unprocessable', ...change };
+  const resource = withServersMeta(proposed.resource);
+  return { outcome: 'ready', sent: { ...named, interaction: { kind: 'update', type, id }, resource, ifMatch: stored.version } };
+}
+
+/** The new version: what an update brings, or what a patch makes of the stored one. */
+async function propose(
+  permitted: Permitted,
+  stored: JsonObject,
+  record: RequestRecord,
+  options: RepresentationOptions,
+): Promise<{ readonly outcome: 'proposed'; readonly resource: JsonObject } | Unready> {
+  const { interaction } = permitted.verdict;
+  if (interaction.kind !== 'patch') return { outcome: 'proposed', resource: await permitted.authenticated.body() };
+  const { type, id } = interaction;
+  const patch = await patchOf(permitted);
+  // Whether a test succeeds, and what a copy writes elsewhere, tells what is stored (attack case R2): that is for who may read all of it.
+  const reads = patch.some(({ op }) => op === 'test' || op === 'copy' || op === 'move');
+  if (reads && !(await mayReadAll(permitted, record, options, type, id)))
+    return { outcome: 'denied', reason: 'patch_reads_without_right' };
+  const patched = applyJsonPatch(stored, patch);
+  if (patched.outcome === 'unfit')
+    return { outcome: 'rejected', code: 'unprocessable', reason: 'patch_step_unfit', expression: [`[${String(patched.step)}]`] };
+  const { resource } = patched;
+  for (const [name, wanted] of [['resourceType', type] as const, ['id', id] as const])
+    if (resource[name] !== wanted)
+      return { outcome: 'rejected', code: 'unprocessable', reason: 'element_not_changeable', expression: [`${type}.${name}`] };
+  return { outcome: 'proposed', resource };
+}
+
+function patchOf({ authenticated }: Permitted): Promise<JsonPatch> {
+  if (authenticated.patch === undefined) throw new GatewayError('internal', 'a patch without steps');
+  return authenticated.patch();
+}
+
+async function mayReadAll(
+  permitted: Permitted,
+  record: RequestRecord,
+  options: RepresentationOptions,
+  type: string,
+  id: string,
+): Promise<boolean> {
+  const reading = await options.mayRead(permitted, record, type, id);
+  if (reading === undefined) return false;
+  const { redacted, reviews, local } = reading.verdict;
+  return redacted.length === 0 && reviews.length === 0 && local === undefined;
+}
+
+async function putResource(
+  { authenticated }: Permitted,
+  resource: JsonObject,
+  version: string,
+  options: AnswerOptions,
+): Promise<WriteResult> {
+  try {
+    return await options.upstream(authenticated.addressed.tenant).store.put(resource, version);
+  } catch (error) {
+    if (error instanceof GatewayError && error.options.reason === 'upstream_rejected') {
+      throw new GatewayError('unprocessable', 'the FHIR server does not accept the resource', {
+        cause: error,
+        reason: 'upstream_rejected',
+      });
+    }
+    throw error;
+  }
+}
+
+function locationOf({ authenticated, verdict }: Permitted, version: string): string {
+  const { type = '', id = '' } = verdict.request.resource;
+  return `${authenticated.addressed.tenant.publicUrl}/fhir/${type}/${id}/_history/${version}`;
+}

@@ -1,0 +1,193 @@
+import { GatewayError } from '../errors.ts';
+import { printETag } from '../fhir/etag.ts';
+import type {
+  ConditionalCreate,
+  ConditionalDelete,
+  ConditionalPatch,
+  ConditionalUpdate,
+  Interaction,
+  SearchType,
+} from '../fhir/interaction.ts';
+import { isJsonArray, isJsonObject, type JsonObject } from '../fhir/json.ts';
+import { FHIR_JSON, FORM } from '../fhir/media.ts';
+import type { Parameter } from '../fhir/parameter.ts';
+import { printInteraction } from '../fhir/print-interaction.ts';
+import { discard, insistOnJson, parseAnswer, readWhole } from './answer-body.ts';
+import { judgeRead } from './answer-judgement.ts';
+import { answerWritten } from './answer.ts';
+import type { RequestRecord } from './record.ts';
+import { refuseDenied, refuseRejected } from './refusal.ts';
+import type { Reply } from './reply.ts';
+import { answerRepresentation, type RepresentationOptions } from './representation.ts';
+import type { Authenticated, Decided, Permitted } from './stages.ts';
+
+export type Conditional = ConditionalCreate | ConditionalUpdate | ConditionalPatch | ConditionalDelete;
+
+export interface ConditionalOptions extends RepresentationOptions {
+  /** Judges another request of the same caller; nothing of it goes into the record but what the judgement looks up. */
+  judgeBeside(authenticated: Authenticated, record: RequestRecord): Promise<Decided>;
+  /** Judges a request and carries it out, under the record of the whole; always an answer. */
+  alone(authenticated: Authenticated, record: RequestRecord): Promise<Reply>;
+}
+
+/**
+ * Carries out a conditional write (http.html#cond-update and after): the gate makes the search, proved as any, and then the write that it comes to, each judged
+ * as if the caller had sent it (attack case H39). What a server would find by the same criteria, nobody has judged.
+ * @throws GatewayError for refusals and failures
+ */
+export async function answerConditional(
+  permitted: Permitted,
+  conditional: Conditional,
+  record: RequestRecord,
+  options: ConditionalOptions,
+): Promise<Reply> {
+  const { authenticated } = permitted;
+  const { type } = conditional;
+  const on = (interaction: Interaction, more: Partial<Authenticated> = {}): Promise<Reply> =>
+    options.alone({ ...authenticated, interaction, ...more }, record);
+  if (conditional.kind === 'conditional-create') {
+    // Who may not create learns nothing about what is there.
+    const creating = await options.judgeBeside({ ...authenticated, interaction: { kind: 'create', type } }, record);
+    if (creating.stage === 'denied') return refuseDenied(record, creating.verdict.reason);
+    record.permitted(creating.verdict);
+  }
+  const search = await searchBy(authenticated, conditional, record, options);
+  if (search === undefined)
+    return refuseDenied(record, {
+      code: 'criteria_denied',
+      text: `${permitted.verdict.rule.id}: the search by its criteria is denied`,
+    });
+  const { matches, isWhole, criteria } = search;
+  if (matches.length > 1 || !isWhole) return refuseRejected(record, 'precondition_failed', 'several_match');
+  const [found] = matches;
+  const onlyIfNone = { kind: 'conditional-create', type, criteria } as const;
+  switch (conditional.kind) {
+    case 'conditional-create':
+      return found === undefined
+        ? on({ kind: 'create', type }, { onlyIfNone })
+        : answerExisting(permitted, found, record, options);
+    case 'conditional-update': {
+      const body = await authenticated.body();
+      const id = body['id'];
+      if (found === undefined) {
+        // An update that creates would let a caller choose an id: nobody may.
+        if (id !== undefined) return refuseRejected(record, 'unprocessable', 'id_of_no_match', [`${type}.id`]);
+        return on({ kind: 'create', type }, { onlyIfNone });
+      }
+      if (id !== undefined && id !== found.id) throw otherThanMatch();
+      return on({ kind: 'update', type, id: found.id }, { body: () => Promise.resolve({ ...body, id: found.id }) });
+    }
+    case 'conditional-patch': {
+      if (found === undefined) throw new GatewayError('not_found', 'nothing matches the criteria', { reason: 'none_matches' });
+      const { format } = conditional;
+      return on({ kind: 'patch', type, id: found.id, ...(format === undefined ? {} : { format }) });
+    }
+    case 'conditional-delete':
+      if (found !== undefined) return on({ kind: 'delete', type, id: found.id });
+      await record.intent();
+      return answerWritten(record, 204, {});
+  }
+}
+
+interface Match {
+  readonly type: string;
+  readonly id: string;
+  readonly version: string | undefined;
+}
+
+interface Search {
+  readonly matches: readonly Match[];
+  /** Whether there is no further page. */
+  readonly isWhole: boolean;
+  /** As they were narrowed: what the server may be asked. */
+  readonly criteria: readonly Parameter[];
+}
+
+/** The search by the criteria, by whichever method the role has it; undefined when the role has it by none. */
+async function searchBy(
+  authenticated: Authenticated,
+  { type, criteria }: Conditional,
+  record: RequestRecord,
+  options: ConditionalOptions,
+): Promise<Search | undefined> {
+  for (const via of ['query', 'form'] as const) {
+    const interaction: SearchType = { kind: 'search-type', type, parameters: criteria, head: false, via };
+    const decided = await options.judgeBeside({ ...authenticated, interaction, answer: 'json' }, record);
+    if (decided.stage === 'permitted' && decided.verdict.local === undefined) return find(decided, type, record, options);
+  }
+  return undefined;
+}
+
+async function find(permitted: Permitted, type: string, record: RequestRecord, options: ConditionalOptions): Promise<Search> {
+  const { interaction } = permitted.verdict;
+  const upstream = options.upstream(permitted.authenticated.addressed.tenant);
+  const { method, path, query, form } = printInteraction(interaction);
+  const headers = { accept: FHIR_JSON, 'cache-control': 'no-cache', 'x-sluis-lookup': '1' };
+  const [answer] = await Promise.all([
+    upstream.forward(
+      form === undefined
+        ? { method, path, query, headers }
+        : { method, path, query, headers: { ...headers, 'content-type': FORM }, body: form },
+    ),
+    record.lookUp(type, '_search'),
+  ]);
+  if (answer.status !== 200) {
+    discard(answer.body);
+    throw new GatewayError('upstream_failed', `the FHIR server answered a search with ${String(answer.status)}`, {
+      reason: `upstream_status_${String(answer.status)}`,
+    });
+  }
+  insistOnJson(answer);
+  const bundle = await judgeRead(
+    permitted,
+    record,
+    parseAnswer(await readWhole(answer.body, options.maxReviewBytes)),
+    upstream,
+    options,
+  );
+  const criteria = 'parameters' in interaction ? interaction.parameters.filter(({ name }) => !RESULTS.has(name)) : [];
+  if (bundle === 'not-shown') throw new GatewayError('internal', 'a search that is no listing');
+  return { matches: matchesIn(bundle, type), isWhole: !hasMore(bundle), criteria };
+}
+
+/** How a result comes is no criterion. */
+const RESULTS: ReadonlySet<string> = new Set(['_count', '_include', '_revinclude', '_sort', '_total', '_summary', '_elements']);
+
+function matchesIn({ entry }: JsonObject, type: string): readonly Match[] {
+  const matches: Match[] = [];
+  for (const each of isJsonArray(entry) ? entry : []) {
+    const resource = isJsonObject(each) ? each['resource'] : undefined;
+    const search = isJsonObject(each) ? each['search'] : undefined;
+    const mode = isJsonObject(search) ? search['mode'] : 'match';
+    if (mode !== 'match' || !isJsonObject(resource) || resource['resourceType'] !== type) continue;
+    const { id, meta } = resource;
+    const version = isJsonObject(meta) ? meta['versionId'] : undefined;
+    if (typeof id === 'string') matches.push({ type, id, version: typeof version === 'string' ? version : undefined });
+  }
+  return matches;
+}
+
+/** What is on a further page may match too. */
+function hasMore({ link }: JsonObject): boolean {
+  return isJsonArray(link) && link.some((each) => isJsonObject(each) && each['relation'] === 'next');
+}
+
+/** "One match: the server ignores the post and returns 200" (http.html#ccreate). */
+async function answerExisting(
+  permitted: Permitted,
+  { type, id, version }: Match,
+  record: RequestRecord,
+  options: ConditionalOptions,
+): Promise<Reply> {
+  await record.intent();
+  const place = `${permitted.authenticated.addressed.tenant.publicUrl}/fhir/${type}/${id}`;
+  const headers =
+    version === undefined ? { location: place } : { location: `${place}/_history/${version}`, etag: printETag(version) };
+  return answerRepresentation(permitted, record, { status: 200, headers, written: { type, id } }, options);
+}
+
+function otherThanMatch(): GatewayError {
+  const field = 'id';
+  const problem = 'must be that of the resource that matches, or absent';
+  return new GatewayError('invalid_body', `${field} ${problem}`, { fields: [{ field, problem }] });
+}

@@ -1,0 +1,89 @@
+import { GatewayError } from '../errors.ts';
+import { printJson } from '../fhir/json.ts';
+import { FHIR_JSON } from '../fhir/media.ts';
+import { printInteraction } from '../fhir/print-interaction.ts';
+import { localReference } from '../fhir/reference.ts';
+import { discard } from './answer-body.ts';
+import { labelsOf, withServersMeta } from './changes.ts';
+import { refuseUnready, type Named, type Prepared } from './prepared.ts';
+import type { RequestRecord } from './record.ts';
+import { refuseRejected } from './refusal.ts';
+import type { Reply } from './reply.ts';
+import { answerRepresentation, type RepresentationOptions, type Written } from './representation.ts';
+import type { Permitted } from './stages.ts';
+import { staleCode } from './stored.ts';
+
+/** Checks what is to be created: the labels of a new resource are not the caller's to set. */
+export async function prepareCreate(permitted: Permitted, named: Named = {}): Promise<Prepared> {
+  const { interaction, request } = permitted.verdict;
+  const proposed = await permitted.authenticated.body();
+  const labels = labelsOf(proposed);
+  if (labels.length === 0) return { outcome: 'ready', sent: { ...named, interaction, resource: withServersMeta(proposed) } };
+  const expression = labels.map((name) => `${request.resource.type ?? ''}.meta.${name}`);
+  return { outcome: 'rejected', code: 'unprocessable', reason: 'label_not_changeable', expression };
+}
+
+/** Creates what a rule permits. Sent once: nobody knows what became of a create that was not answered (attack case C24). */
+export async function answerCreate(permitted: Permitted, record: RequestRecord, options: RepresentationOptions): Promise<Reply> {
+  const { tenant } = permitted.authenticated.addressed;
+  const prepared = await prepareCreate(permitted);
+  if (prepared.outcome !== 'ready') return refuseUnready(permitted, prepared, record);
+  await record.intent();
+  const { onlyIfNone } = permitted.authenticated;
+  const { method, path, query, ifNoneExist } = printInteraction(onlyIfNone ?? permitted.verdict.interaction);
+  const upstream = options.upstream(tenant);
+  const answer = await upstream.forward({
+    method,
+    path,
+    query,
+    headers: {
+      accept: FHIR_JSON,
+      'content-type': FHIR_JSON,
+      prefer: 'return=minimal',
+      // Between our search and this somebody may have created it: the server holds the criteria once more.
+      ...(ifNoneExist === undefined ? {} : { 'if-none-exist': ifNoneExist }),
+    },
+    body: printJson(prepared.sent.resource ?? {}),
+  });
+  discard(answer.body);
+  switch (answer.status) {
+    case 200:
+      // "One match: the server ignores the post" (http.html#ccreate): it came about meanwhile, and nobody has looked at whose it is.
+      if (onlyIfNone !== undefined) return refuseRejected(record, 'precondition_failed', 'exists_meanwhile');
+      return created(permitted, record, answer.headers, options);
+    case 201:
+      return created(permitted, record, answer.headers, options);
+    case 400:
+    case 422:
+      return refuseRejected(record, 'unprocessable', 'upstream_rejected');
+    case 409:
+    case 412:
+      return refuseRejected(record, staleCode(tenant), 'upstream_conflict');
+    default:
+      throw new GatewayError('upstream_failed', `the FHIR server answered a create with ${String(answer.status)}`, {
+        reason: `upstream_status_${String(answer.status)}`,
+      });
+  }
+}
+
+function created(
+  permitted: Permitted,
+  record: RequestRecord,
+  theirs: ReadonlyMap<string, string>,
+  options: RepresentationOptions,
+): Promise<Reply> {
+  const headers: Record<string, string> = {};
+  for (const name of ['location', 'etag']) {
+    const value = theirs.get(name);
+    if (value !== undefined) headers[name] = value;
+  }
+  return answerRepresentation(permitted, record, { status: 201, headers, written: placeOf(permitted, theirs) }, options);
+}
+
+/** What the server says it has created; undefined when that is not in its `Location`. */
+function placeOf({ authenticated, verdict }: Permitted, theirs: ReadonlyMap<string, string>): Written | undefined {
+  const location = theirs.get('location');
+  const place = location === undefined ? undefined : localReference(location, `${authenticated.addressed.tenant.publicUrl}/fhir`);
+  const { type } = verdict.request.resource;
+  return place === undefined || place.type !== type ? undefined : { type: place.type, id: place.id };
+}
