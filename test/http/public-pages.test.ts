@@ -1,0 +1,127 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import chart from '../attack/chart/index.ts';
+import { startGate, type RawAnswer, type TestGate } from '../support/gate.ts';
+
+// Links to further pages: whoever changes one has none, and a page that is no more is told as what it is.
+
+let gate: TestGate;
+let headers: Readonly<Record<string, string>>;
+let link: { readonly path: string; readonly sealed: string };
+const further = { status: 200 };
+
+beforeAll(async () => {
+  gate = await startGate({ useCase: chart });
+  gate.fhir = (request, response) => {
+    const base = `http://127.0.0.1:${String(request.socket.localPort)}/fhir`;
+    const isFirst = request.url?.includes('_getpages') === false;
+    const bundle = {
+      resourceType: 'Bundle',
+      type: 'searchset',
+      link: [{ relation: 'next', url: `${base}?_getpages=5b0bd0c1&_getpagesoffset=2` }],
+    };
+    response.writeHead(isFirst ? 200 : further.status, { 'content-type': 'application/fhir+json' });
+    response.end(JSON.stringify(isFirst || further.status === 200 ? bundle : { resourceType: 'OperationOutcome', text: 'HAPI' }));
+  };
+  headers = { authorization: `Bearer ${gate.token({ facts: { service: 'chart' } })}` };
+  const { body } = await gate.get('/a/fhir/Observation?patient=mine', headers);
+  const { link: links } = JSON.parse(body) as { link: { relation: string; url: string }[] };
+  const next = new URL(links.find(({ relation }) => relation === 'next')?.url ?? '');
+  link = { path: `${next.pathname}?_continuation=`, sealed: next.searchParams.get('_continuation') ?? '' };
+  gate.arrived.length = 0;
+});
+afterAll(() => gate.close());
+afterEach(() => {
+  further.status = 200;
+  gate.arrived.length = 0;
+});
+
+const follow = (sealed: string) => gate.get(`${link.path}${sealed}`, headers);
+/** Without the id of the request. */
+const plain = ({ status, body, headers: said }: RawAnswer) =>
+  `${String(status)} ${said.get('www-authenticate') ?? ''} ${body.replaceAll(said.get('x-request-id') ?? '-', '')}`;
+
+describe('a link to a further page', () => {
+  it('is followed as it is', async () => {
+    expect((await follow(link.sealed)).status).toBe(200);
+    expect(gate.arrived.map(({ target }) => target)).toEqual(['/fhir?_getpages=5b0bd0c1&_getpagesoffset=2']);
+  });
+
+  it('of which any one byte is another is refused, each in the same words as any denial', async () => {
+    const denied = plain(await gate.get('/a/fhir/Patient/other', headers));
+    const bytes = Buffer.from(link.sealed, 'base64url');
+    const answers = new Set<string>();
+    for (let index = 0; index < bytes.length; index += 1) {
+      const changed = Buffer.from(bytes);
+      // One bit, another one at each place.
+      changed.writeUInt8(changed.readUInt8(index) ^ (1 << (index % 8)), index);
+      answers.add(plain(await follow(changed.toString('base64url'))));
+    }
+    expect([...answers]).toEqual([denied]);
+    expect(gate.arrived).toEqual([]);
+  }, 30_000);
+
+  it('that ends at any place before its end, or begins later, is refused in the same words', async () => {
+    const denied = plain(await gate.get('/a/fhir/Patient/other', headers));
+    const answers = new Set<string>();
+    // Nothing at all is a parameter without a value, which is no request.
+    for (let length = 1; length < link.sealed.length; length += 1) {
+      answers.add(plain(await follow(link.sealed.slice(0, length))));
+      if (length % 16 === 1) answers.add(plain(await follow(link.sealed.slice(length))));
+    }
+    expect([...answers]).toEqual([denied]);
+    expect((await follow('')).status).toBe(400);
+    expect(gate.arrived).toEqual([]);
+  }, 30_000);
+
+  it('is one text: whatever else is put for some of it is refused', async () => {
+    const letters = Array.from({ length: 64 }, (_, index) =>
+      Buffer.from([index << 2])
+        .toString('base64url')
+        .charAt(0),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat(link.sealed.length - 1),
+        fc.nat(3),
+        fc.string({ unit: fc.constantFrom(...letters), maxLength: 3 }),
+        async (at, removed, added) => {
+          const changed = `${link.sealed.slice(0, at)}${added}${link.sealed.slice(at + removed)}`;
+          fc.pre(changed !== link.sealed);
+          expect((await follow(changed)).status).toBe(403);
+        },
+      ),
+      { numRuns: 200 },
+    );
+    // The last letter has bits that a lenient decoder drops.
+    const last = letters.indexOf(link.sealed.at(-1) ?? '');
+    for (const letter of [letters[last ^ 1], letters[last ^ 2], `${letters[last] ?? ''}=`]) {
+      const { status } = await follow(`${link.sealed.slice(0, -1)}${letter ?? ''}`);
+      expect([400, 403]).toContain(status);
+    }
+    expect(gate.arrived).toEqual([]);
+  }, 30_000);
+});
+
+describe('a page that the server has no more', () => {
+  it.each([410, 404])('is the 404 of what is not there, in our words: %i', async (status) => {
+    further.status = status;
+    const answer = await follow(link.sealed);
+    expect(answer.status).toBe(404);
+    expect(JSON.parse(answer.body)).toMatchObject({ resourceType: 'OperationOutcome', issue: [{ code: 'not-found' }] });
+    expect(answer.body).not.toContain('HAPI');
+    const records = await gate.audited(answer.headers.get('x-request-id') ?? '');
+    expect(records.at(-1)).toMatchObject({ phase: 'outcome', outcome: 'refused', status: 404, reason: 'not_at_custodian' });
+  });
+
+  it('does not end the search: it is asked again from its beginning', async () => {
+    further.status = 410;
+    expect((await follow(link.sealed)).status).toBe(404);
+    expect((await gate.get('/a/fhir/Observation?patient=mine', headers)).status).toBe(200);
+  });
+
+  it.each([400, 500])('is a failure where the server says something else: %i', async (status) => {
+    further.status = status;
+    expect((await follow(link.sealed)).status).toBe(502);
+  });
+});
