@@ -6,6 +6,7 @@ export const ALARM_KINDS = [
   'answer_unproved',
   'filter_failed',
   'upstream_other_resource',
+  'xml_cut_off',
   'dead_job',
 ] as const;
 export type AlarmKind = (typeof ALARM_KINDS)[number];

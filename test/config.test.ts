@@ -83,6 +83,14 @@ tenants:
     expect(found).toContain('sluis.yaml:7  tenants.a.node.url: is "http://127.0.0.1:8081/"; must not end with a slash');
   });
 
+  it('knows whether a tenant allows XML, and allows none unless it says so', () => {
+    const xmlOf = (text: string) => parseConfig(text, { file: 'sluis.yaml', environment: {} }).tenants[0]?.fhir.xml;
+    const withXml = (value: string): string => GOOD.replace('/fhir }', `/fhir, xml: ${value} }`);
+    expect([xmlOf(GOOD), xmlOf(withXml('none')), xmlOf(withXml('relative'))]).toEqual(['none', 'none', 'relative']);
+    expect(faults(withXml('absolute')).join()).toContain('tenants.a.fhir.xml: is "absolute"; must be none or relative');
+    expect(faults(withXml('true')).join()).toContain('tenants.a.fhir.xml: is true; must be none or relative');
+  });
+
   it('refuses a key that it does not know, and a key that stands twice', () => {
     expect(faults(`${GOOD}\nlogg: { level: info }`).join()).toContain('logg: is not a known key here');
     expect(faults(`${GOOD}\nmode: development\nmode: production`).join()).toContain('unique');

@@ -1,6 +1,8 @@
 import { GatewayError } from '../errors.ts';
 import type { FhirVersion } from '../fhir/version.ts';
+import type { AlarmKind } from '../metrics.ts';
 import type { UpstreamAnswer } from '../upstream/forward.ts';
+import { raised } from './alarm.ts';
 import { contentTypeOf } from './answer-body.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import type { RequestRecord } from './record.ts';
@@ -42,11 +44,11 @@ export async function beginXml(
       reason = error instanceof GatewayError ? error.options.reason : undefined;
       if (reason !== undefined && XML_FAULTS.has(reason)) {
         const tenant = record.tenant?.id ?? '';
-        metrics.alarms.inc({ tenant, kind: 'xml_cut_off' });
+        metrics.alarms.inc({ tenant, kind: 'xml_cut_off' satisfies AlarmKind });
         const { correlationId } = record.received;
         logger.error({ module: 'pep', tenant, correlationId, reason, err: error }, 'an answer in XML was cut off');
       }
-      throw error;
+      throw raised(error, record, metrics);
     }
   }
   const chunks = watched()[Symbol.asyncIterator]();
