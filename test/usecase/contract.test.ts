@@ -15,6 +15,7 @@ import { ruleTable } from '../../src/usecase/rule-table.ts';
 import template from '../../usecases/_template/index.ts';
 import eoverdracht from '../../usecases/eoverdracht/index.ts';
 import chart from '../attack/chart/index.ts';
+import { WRITES } from '../support/writes-use-case.ts';
 
 // What the rules of every use case promise, tested from the rules alone. An integrator runs it for a folder of their own:
 // SLUIS_USE_CASE=/path/to/folder npm run -s test:unit -- test/usecase/contract.test.ts
@@ -75,7 +76,7 @@ function json(value: object): JsonObject {
   return parsed;
 }
 
-describe.each([eoverdracht, template, chart, ...own].map((useCase) => [useCase.id, useCase] as const))(
+describe.each([eoverdracht, template, chart, WRITES, ...own].map((useCase) => [useCase.id, useCase] as const))(
   'the rules of %s',
   (_id, useCase) => {
     const cases = contractCases(useCase);
