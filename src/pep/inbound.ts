@@ -2,7 +2,7 @@ import { GatewayError } from '../errors.ts';
 import { parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import type { DecisionPoint } from '../pdp/decide.ts';
 import type { UseCaseSettings } from '../pdp/settings.ts';
-import type { Tenant } from '../tenant/tenant.ts';
+import { isOwnOrganization, type Tenant } from '../tenant/tenant.ts';
 import type { Authenticator, PresentedRequest } from '../token/authenticate.ts';
 import { mapClaims } from '../token/claims.ts';
 import { deny } from '../usecase/decision.ts';
@@ -45,7 +45,7 @@ export async function receiveInbound(
   }
   if (fault !== undefined) return refuseDenied(record, fault);
   if (sender === '') return refuseDenied(record, deny('no_requester').reason);
-  if (sender === tenant.identity.did && selected.role.judgesSelf !== true)
+  if (isOwnOrganization(tenant.identity, subject.organization) && selected.role.judgesSelf !== true)
     return refuseDenied(record, deny('self_request').reason);
 
   const body = await readMessage(addressed, options.maxMessageBytes);

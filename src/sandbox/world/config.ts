@@ -17,6 +17,7 @@ export function gatewayConfig(ports: Ports, parts: readonly Part[], useCaseFolde
               did,
               subject: node.subject.id,
               authorizationServerUrl: node.subject.authorizationServerUrl,
+              organizationIds: [node.subject.did],
               node: { url: node.url, generations: ['v1', 'v2'] },
               fhir: {
                 url: tenant.fhir.url,
