@@ -21,12 +21,15 @@ const LOOKS_INSIDE: Readonly<Record<keyof Obliged, boolean>> = {
 };
 const OBLIGATIONS = Object.keys(LOOKS_INSIDE).filter((name): name is keyof Obliged => name in LOOKS_INSIDE);
 
+/** What a permit demands of its answer. */
+type Demands = Obliged & Pick<PermitVerdict, 'proofs'>;
+
 /**
  * Settles what a permitted answer will be, now that its obligations are known: XML only where nothing has to look inside, else JSON for those
  * who take that as well.
  * @throws GatewayError `not_acceptable` (406): who is denied got 403 before, whatever exists, and nothing has gone upstream
  */
-export function settledFormat(asked: AnswerFormat, verdict: PermitVerdict): Exclude<AnswerFormat, 'xml-first'> {
+export function settledFormat(asked: AnswerFormat, verdict: Demands): Exclude<AnswerFormat, 'xml-first'> {
   if (asked === 'json' || asked === 'raw') return asked;
   if (!mustLookInside(verdict)) return 'xml';
   if (asked === 'xml-first') return 'json';
@@ -43,7 +46,7 @@ export function settleFormat(permitted: Permitted): Permitted {
   return answer === authenticated.answer ? permitted : { ...permitted, authenticated: { ...authenticated, answer } };
 }
 
-function mustLookInside(verdict: PermitVerdict): boolean {
+function mustLookInside(verdict: Demands): boolean {
   return verdict.proofs.length > 0 || OBLIGATIONS.some((name) => LOOKS_INSIDE[name] && isThere(verdict[name]));
 }
 

@@ -17,6 +17,7 @@ function ask(
   request: Partial<ExplainRequest>,
   purposes: readonly string[] = ['chart'],
   refused?: GatewayError,
+  xml: 'none' | 'relative' = 'none',
 ): Promise<Explanation> {
   audited.length = 0;
   const caller: AuthenticatedCaller = {
@@ -25,7 +26,8 @@ function ask(
     tokenHash: '0',
     dropped: [{ id: 'x', reason: 'expired' }],
   };
-  return explain(tenant, { token: 'secret-token', method: 'GET', target: '/Patient/mine', ...request }, 'c-1', {
+  const asked = { ...tenant, fhir: { ...tenant.fhir, xml } };
+  return explain(asked, { token: 'secret-token', method: 'GET', target: '/Patient/mine', ...request }, 'c-1', {
     authenticator: { identify: () => (refused === undefined ? Promise.resolve(caller) : Promise.reject(refused)) },
     decisions: createDecisionPoint({
       registry: createRegistry([chart]),
@@ -73,6 +75,22 @@ describe('explain', () => {
       proofs: ['subject is Patient/mine'],
     });
     expect(last(said)?.facts).toEqual({ method: 'GET', path: '/Observation', parameters: ['subject', '_count'] });
+  });
+
+  it('tells where XML is not to be had: before the decision where the tenant allows none, after it where it must be looked into', async () => {
+    const headers = { accept: 'application/fhir+xml' };
+    const inXml = (target: string, xml?: 'relative') => ask({ target, headers }, undefined, undefined, xml);
+    expect(await inXml('/Patient/mine', 'relative')).toMatchObject({ outcome: 'permitted', status: 200 });
+    expect(await inXml('/Patient/other', 'relative')).toMatchObject({ outcome: 'denied', status: 403 });
+    const none = await inXml('/Patient/mine');
+    expect([none.status, last(none)?.text]).toEqual([406, 'Accept must allow application/fhir+json']);
+    const proved = await inXml('/Observation/mine-1', 'relative');
+    expect(proved).toMatchObject({ outcome: 'refused', status: 406 });
+    expect(last(proved)).toMatchObject({
+      stage: 'upstream',
+      code: 'not_acceptable',
+      text: 'Accept must allow application/fhir+json: the answer has to be looked into',
+    });
   });
 
   it('tells of every rule what matched and what was missing', async () => {
