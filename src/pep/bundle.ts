@@ -127,8 +127,7 @@ async function answerBatch(
     const reply = await options.alone(request.authenticated, request.record);
     const bytes = await wholeBody(reply, take);
     if (left < 0) throw tooLarge();
-    // What broke off on its way here is no answer, and concerns no other entry.
-    return bytes === undefined ? { response: { status: statusText(502) } } : toEntry(reply, bytes);
+    return toEntry(reply, bytes);
   };
   const atOnce = Math.min(READS_AT_ONCE, tenant.limits.concurrentRequests);
   const entry: JsonObject[] = [];
@@ -194,8 +193,10 @@ function tooLarge(): GatewayError {
   return new GatewayError('upstream_failed', 'the answers are too large together', { reason: 'upstream_too_large' });
 }
 
-function toEntry({ status, headers }: Reply, bytes: Uint8Array): JsonObject {
-  const resource = bytes.byteLength === 0 ? undefined : parseJsonObject(bytes);
+/** What broke off on its way here, or cannot be read in one way (a Binary is passed on unread), is no answer, and concerns no other entry. */
+function toEntry({ status, headers }: Reply, bytes: Uint8Array | undefined): JsonObject {
+  const resource = bytes === undefined ? 'broken' : readBody(bytes);
+  if (resource === 'broken') return { response: { status: statusText(502) } };
   const { etag, location } = headers;
   const isFault = status >= 400;
   return {
@@ -207,4 +208,13 @@ function toEntry({ status, headers }: Reply, bytes: Uint8Array): JsonObject {
       ...(resource !== undefined && isFault ? { outcome: resource } : {}),
     },
   };
+}
+
+function readBody(bytes: Uint8Array): JsonObject | 'broken' | undefined {
+  if (bytes.byteLength === 0) return undefined;
+  try {
+    return parseJsonObject(bytes);
+  } catch {
+    return 'broken';
+  }
 }

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import chart from '../attack/chart/index.ts';
+import { defineUseCase, permitByRule } from '../../src/usecase/index.ts';
 import { startGate, type FhirHandler, type TestGate } from '../support/gate.ts';
 
 // How a batch goes on: reads side by side, writes one by one, and nothing for a caller that has gone.
@@ -139,5 +140,53 @@ describe('a caller that has gone', () => {
   it('is not one that waits', async () => {
     slow(30);
     expect((await post([patient, patient, create])).json.entry).toHaveLength(3);
+  });
+});
+
+describe('a Binary in a batch', () => {
+  let files: TestGate;
+  beforeAll(async () => {
+    files = await startGate({
+      useCase: defineUseCase({
+        id: 'files',
+        title: 'Files',
+        parseConfig: () => ({}),
+        roles: [
+          {
+            id: 'reader',
+            purpose: 'files',
+            scopes: [],
+            fhirVersion: 'R4',
+            rules: [
+              { id: 'binary', interaction: 'read', types: ['Binary'] },
+              { id: 'bundle', interaction: 'bundle', types: [] },
+            ],
+          },
+        ],
+        decide: permitByRule,
+      }),
+    });
+  });
+  afterAll(() => files.close());
+
+  it('that breaks off, or is no JSON, concerns no other entry', async () => {
+    files.fhir = ({ url }, response) => {
+      response.writeHead(200, { 'content-type': 'application/fhir+json' });
+      if (url?.endsWith('/broken') === true) response.write('{"resourceType":', () => setTimeout(() => response.destroy(), 10));
+      else response.end(url?.endsWith('/twice') === true ? '{"id":"1","id":"2"}' : '{"resourceType":"Binary","id":"whole"}');
+    };
+    const answer = await files.get(
+      '/a/fhir',
+      { authorization: `Bearer ${files.token({ facts: { service: 'files' } })}`, 'content-type': 'application/fhir+json' },
+      'POST',
+      batch(['Binary/whole', 'Binary/broken', 'Binary/twice', 'Binary/whole'].map(get)),
+    );
+    expect(answer.status).toBe(200);
+    const { entry } = JSON.parse(answer.body) as Answer;
+    expect(entry.map(({ response }) => response.status)).toEqual(['200 OK', '502 Bad Gateway', '502 Bad Gateway', '200 OK']);
+    expect(entry.map(({ resource }) => resource?.id)).toEqual(['whole', undefined, undefined, 'whole']);
+    const records = await files.audited(answer.headers.get('x-request-id') ?? '');
+    expect(records.filter(({ phase }) => phase === 'outcome')).toHaveLength(5);
+    expect(records.find(({ phase, part }) => phase === 'outcome' && part === 'entry-2')).toMatchObject({ outcome: 'failed' });
   });
 });
