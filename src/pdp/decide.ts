@@ -205,8 +205,14 @@ function ruleNarrowings(rule: Rule, patient: PatientContext | undefined): readon
     parameter,
     element,
     // Without a patient there is nothing to narrow to, which is a conflict, which is a deny.
-    values: wanted === 'patient' ? (patient === undefined ? [] : [patient.reference]) : wanted,
+    values: wanted === 'patient' ? patientValues(parameter, patient) : wanted,
   }));
+}
+
+/** An id is not a reference: of the Patient itself `_id` takes the id alone. */
+function patientValues(parameter: string, patient: PatientContext | undefined): readonly string[] {
+  if (patient === undefined) return [];
+  return [parameter === '_id' ? patient.reference.slice('Patient/'.length) : patient.reference];
 }
 
 const NO_OBLIGATIONS: readonly Obligation[] = Object.freeze([]);

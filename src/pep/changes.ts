@@ -13,6 +13,9 @@ export interface ChangeFault {
 /** Labels carry access decisions (attack case C9): they are the custodian's, unless the guard names them. */
 const LABELS: readonly string[] = ['security', 'tag'];
 
+/** `link` says that two of these are one person, which widens what can be seen of both: a right of its own (attack case C15). */
+const LINKED: ReadonlySet<string> = new Set(['Patient', 'Person', 'RelatedPerson']);
+
 /**
  * Compares a proposed version with the stored one: only the elements that the guard names may differ, codes only by its steps. Numbers are compared by
  * their text. `id` is that of the path, `meta.versionId` and `meta.lastUpdated` are the server's.
@@ -20,7 +23,8 @@ const LABELS: readonly string[] = ['security', 'tag'];
 export function judgeChanges(guard: ChangeGuard, stored: JsonObject, proposed: JsonObject): ChangeFault | undefined {
   const type = typeof proposed['resourceType'] === 'string' ? proposed['resourceType'] : '';
   const changed = changedElements(stored, proposed);
-  const allowed = (name: string): boolean => guard.changed.includes('*') || guard.changed.includes(name);
+  const allowed = (name: string): boolean =>
+    guard.changed.includes(name) || (guard.changed.includes('*') && !(name === 'link' && LINKED.has(type)));
   const beyond = changed.filter((name) => name !== 'meta' && !allowed(name));
   if (beyond.length > 0) return { reason: 'element_not_changeable', expression: beyond.map((name) => `${type}.${name}`) };
   const labels = LABELS.filter(
@@ -31,6 +35,9 @@ export function judgeChanges(guard: ChangeGuard, stored: JsonObject, proposed: J
   if (metas.length > 0) return { reason: 'element_not_changeable', expression: metas.map((name) => `${type}.meta.${name}`) };
   for (const { element, steps } of guard.states ?? []) {
     const [from, to] = [stored[element], proposed[element]];
+    // What stands beside a code can say that it is none (`data-absent-reason`).
+    const twin = `_${element}`;
+    if (!same(stored[twin], proposed[twin])) return { reason: 'state_not_allowed', expression: [`${type}.${element}`] };
     if (same(from, to)) continue;
     if (!steps.some((step) => step.from === from && step.to === to))
       return { reason: 'state_not_allowed', expression: [`${type}.${element}`] };

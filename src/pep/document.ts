@@ -21,6 +21,8 @@ export interface DocumentOptions extends AnswerOptions {
 /** What one document may hold, and how much of it is read at a time. */
 const MAX_RESOURCES = 500;
 const CONCURRENCY = 8;
+/** For all reads of one document together; each has the server's own besides. */
+const DEADLINE_MS = 30_000;
 
 /** Whether the gate makes the answer itself: `[base]/Composition/[id]/$document` of a tenant with `document: assemble`. */
 export function isAssembled({ authenticated: { addressed }, verdict: { interaction } }: Permitted): boolean {
@@ -54,6 +56,7 @@ export async function answerDocument(permitted: Permitted, record: RequestRecord
   received.onGone(() => {
     gone.abort(callerGone());
   });
+  const endsMs = performance.now() + DEADLINE_MS;
   await record.intent();
   const upstream = options.upstream(tenant);
   await record.lookUp('Composition', interaction.id);
@@ -66,6 +69,7 @@ export async function answerDocument(permitted: Permitted, record: RequestRecord
   const found = await eachOf(named, CONCURRENCY, async (reference) => {
     gone.signal.throwIfAborted();
     if (left < 0) throw tooLarge();
+    if (performance.now() > endsMs) throw new GatewayError('upstream_timeout', 'the document could not be read in time');
     const resource = await readAs(permitted, reference, record, options);
     if (resource !== undefined) left -= sizeOf(resource);
     return resource;

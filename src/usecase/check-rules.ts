@@ -27,6 +27,8 @@ const INSTANCES: ReadonlySet<InteractionKind> = new Set([
   'history-instance',
   'operation-instance',
 ]);
+/** What has been seen cannot be unsaid, nor made up (attack case C11). */
+const READS: ReadonlySet<InteractionKind> = new Set([...LISTINGS, 'read', 'vread']);
 const CHANGES: ReadonlySet<InteractionKind> = new Set(['update', 'patch']);
 /** A conditional write is a search and then the write of what was found: each by its own rule. */
 const CONDITIONALS: ReadonlyMap<InteractionKind, InteractionKind> = new Map([
@@ -100,6 +102,10 @@ function shapeFaults(rule: Rule, { fhirVersion }: Role): readonly string[] {
   };
   insist(/^[a-z][a-z0-9-]*$/.test(id), 'id: must be lower-case letters, digits and hyphens');
   insist(!NEVER_CARRIED_OUT.has(interaction), `interaction: the gate does not carry out ${interaction}`);
+  insist(
+    !types.includes('AuditEvent') || READS.has(interaction),
+    `types: AuditEvent is written by nobody; ${interaction} of it cannot be permitted`,
+  );
   for (const type of types) insist(isResourceType(fhirVersion, type), `types: ${type} is no type of ${fhirVersion}`);
   insist(
     WITHOUT_TYPE.has(interaction) === (types.length === 0),

@@ -44,6 +44,22 @@ describe('the changes that a guard allows', () => {
     expect(judgeChanges({ changed: ['meta.security'] }, stored, meta({ security: [] }))).toBeUndefined();
   });
 
+  it('of a code are its own, not what stands beside it', () => {
+    const stepped = { changed: ['status'], states: [{ element: 'status', steps: [{ from: 'preliminary', to: 'final' }] }] };
+    const before = { ...stored, status: 'preliminary' };
+    expect(judgeChanges(stepped, before, { ...before, status: 'final' })).toBeUndefined();
+    const beside = { _status: { extension: [{ url: 'http://x', valueCode: 'unknown' }] } };
+    expect(judgeChanges(stepped, before, { ...before, ...beside })?.reason).toBe('state_not_allowed');
+    expect(judgeChanges(stepped, before, { ...before, status: 'final', ...beside })?.reason).toBe('state_not_allowed');
+  });
+
+  it('of everything do not link two persons: that is a right of its own (C15)', () => {
+    const patient: JsonObject = { resourceType: 'Patient', id: '1', active: true };
+    const linked: JsonObject = { ...patient, active: false, link: [{ other: { reference: 'Patient/2' }, type: 'seealso' }] };
+    expect(judgeChanges({ changed: ['*'] }, patient, linked)?.expression).toEqual(['Patient.link']);
+    expect(judgeChanges({ changed: ['*', 'link'] }, patient, linked)).toBeUndefined();
+  });
+
   it('pass exactly when no other element differs, whatever they are', () => {
     const names = ['a', 'b', 'c', 'd'];
     // The reader of bodies refuses these names wherever they stand: no stored resource and no new one has them.

@@ -27,6 +27,11 @@ describe('the rules of a use case', () => {
     ['no type', { ...search, types: [] }, 'types: search-type needs at least one'],
     ['a type where none is', { id: 'm', interaction: 'capabilities', types: ['Task'] }, 'types: capabilities has none'],
     [
+      'writes of the audit (C11)',
+      { id: 'a', interaction: 'create', types: ['AuditEvent'] },
+      'types: AuditEvent is written by nobody; create of it cannot be permitted',
+    ],
+    [
       'what is never carried out',
       { id: 'd', interaction: 'options', types: ['Task'] },
       'interaction: the gate does not carry out options',
