@@ -8,10 +8,11 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/;
 /**
  * The parameters in the `Parameters` resource of an operation by POST, as the list that the same operation by GET would have (operations.html: what is
  * primitive may stand in the one or the other), so that a rule judges both alike.
- * @throws GatewayError `invalid_body` (400) for what is no `Parameters`; `forbidden` for a resource, a part or a complex value, which no rule can judge
+ * @throws GatewayError `invalid_body` (400) for malformed `Parameters`; `forbidden` for anything but `Parameters`, and for a resource, a part or a complex value in it, which no rule can judge
  */
 export function readOperationInput(input: JsonObject, version: FhirVersion): readonly Parameter[] {
-  if (input['resourceType'] !== 'Parameters') throw fault('resourceType', 'must be Parameters');
+  // A resource by itself, or what is no resource: no rule can judge either (attack case B21).
+  if (input['resourceType'] !== 'Parameters') throw unjudged('resourceType');
   const { parameter = [] } = input;
   if (!isJsonArray(parameter)) throw fault('Parameters.parameter', 'must be a list');
   for (const name of Object.keys(input)) if (!ROOT.has(name)) throw unjudged(`Parameters.${name}`);
@@ -44,7 +45,7 @@ function fault(field: string, problem: string): GatewayError {
 }
 
 function unjudged(field: string): GatewayError {
-  return new GatewayError('forbidden', `${field} is no single primitive value, and no rule can judge it`, {
+  return new GatewayError('forbidden', `${field} is not what a rule can judge: Parameters with single primitive values`, {
     reason: 'operation_input_unjudged',
   });
 }

@@ -8,6 +8,7 @@ import type { AnswerOptions } from './answer-options.ts';
 import { judgeChanges, withServersMeta } from './changes.ts';
 import { refuseUnready, type Named, type Prepared, type Unready } from './prepared.ts';
 import type { RequestRecord } from './record.ts';
+import { referredFault } from './referred.ts';
 import { refuseRejected } from './refusal.ts';
 import type { Reply } from './reply.ts';
 import { answerRepresentation, type RepresentationOptions } from './representation.ts';
@@ -67,7 +68,9 @@ export async function prepareChange(
   if (unready !== undefined) return unready;
   const proposed = await propose(permitted, stored.resource, record, options);
   if (proposed.outcome !== 'proposed') return proposed;
-  const fault = proposedFault(permitted, proposed.resource);
+  const fault =
+    proposedFault(permitted, proposed.resource) ??
+    (await referredFault(permitted, proposed.resource, stored.resource, record, options));
   if (fault !== undefined) return fault;
   const change = judgeChanges(changes, stored.resource, proposed.resource);
   if (change !== undefined) return { outcome: 'rejected', code: 'unprocessable', ...change };

@@ -7,6 +7,7 @@ import { discard } from './answer-body.ts';
 import { labelsOf, withServersMeta } from './changes.ts';
 import { refuseUnready, type Named, type Prepared } from './prepared.ts';
 import type { RequestRecord } from './record.ts';
+import { referredFault } from './referred.ts';
 import { refuseRejected } from './refusal.ts';
 import type { Reply } from './reply.ts';
 import { answerRepresentation, type RepresentationOptions, type Written } from './representation.ts';
@@ -14,9 +15,16 @@ import type { Permitted } from './stages.ts';
 import { staleCode } from './stored.ts';
 
 /** Checks what is to be created: the labels of a new resource are not the caller's to set. */
-export async function prepareCreate(permitted: Permitted, named: Named = {}): Promise<Prepared> {
+export async function prepareCreate(
+  permitted: Permitted,
+  record: RequestRecord,
+  options: RepresentationOptions,
+  named: Named = {},
+): Promise<Prepared> {
   const { interaction, request } = permitted.verdict;
   const proposed = await permitted.authenticated.body();
+  const fault = await referredFault(permitted, proposed, undefined, record, options);
+  if (fault !== undefined) return fault;
   const labels = labelsOf(proposed);
   if (labels.length === 0) return { outcome: 'ready', sent: { ...named, interaction, resource: withServersMeta(proposed) } };
   const expression = labels.map((name) => `${request.resource.type ?? ''}.meta.${name}`);
@@ -26,7 +34,7 @@ export async function prepareCreate(permitted: Permitted, named: Named = {}): Pr
 /** Creates what a rule permits. Sent once: nobody knows what became of a create that was not answered (attack case C24). */
 export async function answerCreate(permitted: Permitted, record: RequestRecord, options: RepresentationOptions): Promise<Reply> {
   const { tenant } = permitted.authenticated.addressed;
-  const prepared = await prepareCreate(permitted);
+  const prepared = await prepareCreate(permitted, record, options);
   if (prepared.outcome !== 'ready') return refuseUnready(permitted, prepared, record);
   await record.intent();
   const { onlyIfNone } = permitted.authenticated;

@@ -182,7 +182,7 @@ async function prepare(permitted: Permitted, { entry, record }: EntryRequest, op
   const named = fullUrl === undefined ? {} : { fullUrl };
   if (interaction.kind === 'read' || interaction.kind === 'vread' || interaction.kind === 'search-type')
     return { outcome: 'ready', sent: { interaction, ...named } };
-  if (interaction.kind === 'create') return prepareCreate(permitted, named);
+  if (interaction.kind === 'create') return prepareCreate(permitted, record, options, named);
   if (interaction.kind === 'delete') return prepareDelete(permitted, entry.ifMatch, record, options, named);
   if (interaction.kind !== 'update') return { outcome: 'denied', reason: 'interaction_not_in_transactions' };
   // Code of a use case follows single writes only.

@@ -163,7 +163,7 @@ describe('the grammar', () => {
     expect(refusal(() => parse('POST /$x?start=2020', parameters({ name: 'start', valueDate: '2021' })))).toBe(
       'invalid_parameter',
     );
-    expect(refusal(() => parse('POST /$x', { input: '{"resourceType":"Patient"}' }))).toBe('invalid_body');
+    expect(refusal(() => parse('POST /$x', { input: '{"resourceType":"Patient"}' }))).toBe('forbidden');
     for (const [bad, code] of [
       [{ name: 'a:b', valueString: 'x' }, 'invalid_body'],
       [{ valueString: 'x' }, 'invalid_body'],

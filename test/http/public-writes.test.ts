@@ -157,6 +157,37 @@ describe('a patch', () => {
   });
 });
 
+describe('what a write refers to', () => {
+  const referring = (reference: string, id?: string) =>
+    observation('Patient/mine', { ...(id === undefined ? {} : { id }), hasMember: [{ reference }] });
+
+  it('is the caller’s to read, where the role’s rules know whose it is (C13)', async () => {
+    expect((await send('POST', '/Observation', referring('Observation/mine-2'))).status).toBe(201);
+    expect((await send('POST', '/Observation', referring('Practitioner/1'))).status).toBe(201);
+    gate.arrived.length = 0;
+    for (const reference of ['Observation/other-1', 'Observation/none', 'Observation/other-1/_history/3'])
+      expect([reference, (await send('POST', '/Observation', referring(reference))).status]).toEqual([reference, 403]);
+    expect((await send('PUT', '/Observation/mine-1', referring('Observation/other-1', 'mine-1'))).status).toBe(403);
+    const steps = [{ op: 'add', path: '/note', value: [{ authorReference: { reference: 'Observation/other-1' } }] }];
+    expect((await send('PATCH', '/Observation/mine-1', steps)).status).toBe(403);
+    const entry = { resource: referring('Observation/other-1'), request: { method: 'POST', url: 'Observation' } };
+    expect((await send('POST', '', { resourceType: 'Bundle', type: 'transaction', entry: [entry] })).status).toBe(403);
+    expect(upstream()).toEqual([]);
+  });
+
+  it('may stay as it is stored, whatever it is', async () => {
+    server.put('mine-1', referring('Observation/other-1'), '3');
+    const body = { ...referring('Observation/other-1', 'mine-1'), note: [{ text: 'x' }] };
+    expect((await send('PUT', '/Observation/mine-1', body)).status).toBe(200);
+  });
+
+  it('is not looked up without end', async () => {
+    const hasMember = Array.from({ length: 26 }, (_each, index) => ({ reference: `Observation/x${String(index)}` }));
+    expect((await send('POST', '/Observation', observation('Patient/mine', { hasMember }))).status).toBe(422);
+    expect(gate.arrived).toEqual([]);
+  });
+});
+
 describe('a delete', () => {
   it('is carried out in the version that the caller names', async () => {
     expect((await send('DELETE', '/Observation/mine-1', undefined, { 'if-match': 'W/"3"' })).status).toBe(204);
@@ -377,7 +408,7 @@ describe('an operation by POST', () => {
     ])
       expect([body, (await send('POST', '/Observation/$lastn', body)).status]).toEqual([body, 403]);
     expect((await send('POST', '/Observation/$lastn?patient=Patient/other', parameters(named))).status).toBe(400);
-    expect((await send('POST', '/Observation/$lastn', observation())).status).toBe(400);
+    expect((await send('POST', '/Observation/$lastn', observation())).status).toBe(403);
     expect((await send('POST', '/Patient/mine/$everything', parameters())).status).toBe(403);
     expect(upstream()).toEqual([]);
   });

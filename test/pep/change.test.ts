@@ -17,6 +17,7 @@ async function prepare(proposed: JsonObject, stored: JsonObject | 'nothing' = ab
       body: () => Promise.resolve(proposed),
     },
     verdict: {
+      selected: { role: { rules: [] } },
       interaction: { kind: 'update', type: 'Observation', id: '1' },
       rule: { id: 'update', patient: { from: 'look-up', element: 'subject' } },
       patient: { reference: 'Patient/mine', proof: 'look-up' },
