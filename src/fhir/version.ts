@@ -1,4 +1,5 @@
 import resourceTypes from './resource-types.json' with { type: 'json' };
+import sharedTypes from './shared-types.json' with { type: 'json' };
 
 /** The generations of FHIR that Sluis speaks. STU3 is 3.0, R4 is 4.0. */
 export type FhirVersion = 'STU3' | 'R4';
@@ -34,4 +35,11 @@ function isIdCharacter(code: number): boolean {
     code === 0x2d ||
     code === 0x2e
   );
+}
+
+const SHARED_TYPES: ReadonlySet<string> = new Set(sharedTypes);
+
+/** Whether resources of a type are about nobody: directories, definitions, products. Of all other types one may be somebody's record. */
+export function isSharedType(type: string): boolean {
+  return SHARED_TYPES.has(type);
 }

@@ -1,5 +1,6 @@
 import type { JsonObject } from '../fhir/json.ts';
 import { localReference, printReference, references, type LocalReference } from '../fhir/reference.ts';
+import { isSharedType } from '../fhir/version.ts';
 import type { Unready } from './prepared.ts';
 import type { RequestRecord } from './record.ts';
 import type { RepresentationOptions } from './representation.ts';
@@ -9,8 +10,8 @@ import type { Permitted } from './stages.ts';
 const MAX_REFERRED = 25;
 
 /**
- * What a write refers to anew must be the caller's to read, where it is of a type that the role's rules know as somebody's data: else a record could be tied
- * to another patient's (attack case C13). Patients themselves are judged by the rule (`pdp/patient.ts`); what is of no rule (a Practitioner) is nobody's.
+ * What a write refers to anew must be the caller's to read, unless it is of a type that is about nobody (a Practitioner, a Medication): else a record could be
+ * tied to another patient's, and a server that looks whether it is there would tell (attack cases C13, C16).
  */
 export async function referredFault(
   permitted: Permitted,
@@ -19,14 +20,10 @@ export async function referredFault(
   record: RequestRecord,
   options: RepresentationOptions,
 ): Promise<Unready | undefined> {
-  const { selected, request } = permitted.verdict;
-  const judged = new Set(selected.role.rules.flatMap(({ patient, types }) => (patient === undefined ? [] : types)));
-  const known = stored === undefined ? new Set<string>() : new Set(namedIn(stored).keys());
+  const { patient, request } = permitted.verdict;
   const { type = '', id = '' } = request.resource;
-  known.add(`${type}/${id}`);
-  const anew = [...namedIn(proposed)].filter(
-    ([name, each]) => each.type !== 'Patient' && judged.has(each.type) && !known.has(name),
-  );
+  const known = new Set([`${type}/${id}`, patient?.reference, ...(stored === undefined ? [] : namedIn(stored).keys())]);
+  const anew = [...namedIn(proposed)].filter(([name, each]) => !isSharedType(each.type) && !known.has(name));
   if (anew.length > MAX_REFERRED) return { outcome: 'rejected', code: 'unprocessable', reason: 'too_many_references' };
   for (const [, each] of anew) {
     if ((await options.mayRead(permitted, record, each.type, each.id)) === undefined)

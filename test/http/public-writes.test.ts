@@ -161,11 +161,17 @@ describe('what a write refers to', () => {
   const referring = (reference: string, id?: string) =>
     observation('Patient/mine', { ...(id === undefined ? {} : { id }), hasMember: [{ reference }] });
 
-  it('is the caller’s to read, where the role’s rules know whose it is (C13)', async () => {
+  it('is the caller’s to read, unless it is about nobody; whether it is there shows nowhere (C13, C16)', async () => {
     expect((await send('POST', '/Observation', referring('Observation/mine-2'))).status).toBe(201);
     expect((await send('POST', '/Observation', referring('Practitioner/1'))).status).toBe(201);
     gate.arrived.length = 0;
-    for (const reference of ['Observation/other-1', 'Observation/none', 'Observation/other-1/_history/3'])
+    for (const reference of [
+      'Observation/other-1',
+      'Observation/none',
+      'Observation/other-1/_history/3',
+      'Encounter/1',
+      'Binary/1',
+    ])
       expect([reference, (await send('POST', '/Observation', referring(reference))).status]).toEqual([reference, 403]);
     expect((await send('PUT', '/Observation/mine-1', referring('Observation/other-1', 'mine-1'))).status).toBe(403);
     const steps = [{ op: 'add', path: '/note', value: [{ authorReference: { reference: 'Observation/other-1' } }] }];
