@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 /** How a listener of ours is set up; what is not said has the value of the reliability sheet (§2.5). */
@@ -28,6 +29,33 @@ export interface Listener {
   drain(deadlineMs: number): Promise<void>;
 }
 
+const MAX_REQUESTS_PER_SOCKET = 1_000;
+/** A caller that has gone and one that waits for its answer look the same: so long nothing need be on its way to it. */
+const HALF_CLOSED_MS = 300;
+
+function counted(onRequest: ServerOptions['onRequest']): ServerOptions['onRequest'] {
+  const counts = new WeakMap<Duplex, number>();
+  return (request, response) => {
+    const count = (counts.get(request.socket) ?? 0) + 1;
+    counts.set(request.socket, count);
+    if (count === MAX_REQUESTS_PER_SOCKET) response.shouldKeepAlive = false;
+    // What was sent behind the last answer is read by nobody: the connection is about to close.
+    if (count <= MAX_REQUESTS_PER_SOCKET) onRequest(request, response);
+  };
+}
+
+function endHalfClosed(socket: Socket): void {
+  socket.once('end', () => {
+    const { bytesWritten } = socket;
+    const timer = setTimeout(() => {
+      if (socket.bytesWritten === bytesWritten) socket.destroy();
+    }, HALF_CLOSED_MS);
+    socket.once('close', () => {
+      clearTimeout(timer);
+    });
+  });
+}
+
 /** Opens a listener with every limit set, none of them left to a default that may change. */
 export async function openListener(options: ServerOptions): Promise<Listener> {
   const { onRequest, onConnect, onParseError } = options;
@@ -46,13 +74,18 @@ export async function openListener(options: ServerOptions): Promise<Listener> {
     highWaterMark: 64 * 1024,
   });
   server.maxHeadersCount = 0;
-  server.maxRequestsPerSocket = 1_000;
+  // node:http's own limit says `close` and then keeps the connection, to answer 503 on it: we count ourselves.
+  server.maxRequestsPerSocket = 0;
+  // Who has said all may close its half and still wait for the answer (RFC 9112 §9.6). @types/node does not know the setting.
+  Object.assign(server, { httpAllowHalfOpen: true });
   server.maxConnections = 12_000;
   server.timeout = 120_000;
-  server.on('request', onRequest);
+  const onCounted = counted(onRequest);
+  server.on('request', onCounted);
   // With these listeners node:http promises nothing and refuses nothing by itself.
-  server.on('checkContinue', onRequest);
-  server.on('checkExpectation', onRequest);
+  server.on('checkContinue', onCounted);
+  server.on('checkExpectation', onCounted);
+  server.on('connection', endHalfClosed);
   server.on('connect', (request: IncomingMessage, socket: Duplex) => {
     if (onConnect === undefined) socket.destroy();
     else onConnect(request, socket);

@@ -176,17 +176,51 @@ describe('a connection', () => {
       received.onGone(() => {
         gone += 1;
       });
-      await sleep(100);
+      await sleep(received.target.includes('slow') ? 3_000 : 100);
       return bytes('{}');
     });
     const { got } = await dial(GET);
     await until(() => got.text.endsWith('{}'));
     expect(gone).toBe(0);
-    const left = await dial(GET);
+    const left = await dial(GET.replace('Task/1', 'slow'));
     await sleep(30);
     left.socket.destroy();
-    await until(() => gone > 0);
+    await until(() => gone > 0, 2_000);
     expect(gone).toBe(1);
+    const reset = await dial(GET.replace('Task/1', 'slow'));
+    await sleep(30);
+    reset.socket.resetAndDestroy();
+    await until(() => gone > 1, 500);
+    expect(gone).toBe(2);
+  });
+
+  it('that the caller half closed still brings its answers (RFC 9112 §9.6)', async () => {
+    const { dial } = await start(async (received) => {
+      await sleep(100);
+      if (received.hasBody) await received.readBody(100);
+      return bytes(`done ${received.target}`);
+    });
+    for (const text of [GET, `${GET}${GET}`]) {
+      const { socket, got } = await dial(text);
+      socket.end();
+      await until(() => got.closed);
+      expect(got.text.split('done /a/fhir/Task/1')).toHaveLength(text.length / GET.length + 1);
+    }
+    const { socket, got } = await dial('PUT /a/fhir/Task/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc');
+    socket.end();
+    await until(() => got.closed);
+    expect(got.text).not.toContain('done');
+  });
+
+  it('that has brought a thousand answers closes after the last of them', async () => {
+    let asked = 0;
+    const { dial } = await start(() => {
+      asked += 1;
+      return Promise.resolve(bytes('{}'));
+    });
+    const { got } = await dial(GET.repeat(1_003));
+    await until(() => got.closed);
+    expect([got.closed, asked]).toEqual([true, 1_000]);
   });
 });
 

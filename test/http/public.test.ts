@@ -569,7 +569,7 @@ describe('an answer of the custodian', () => {
     socket.write(`GET /a/fhir/Patient/mine HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${gate.token()}\r\n\r\n`);
     await sleep(150);
     socket.destroy();
-    await sleep(150);
+    await sleep(600);
     expect(aborted).toBe(true);
     const records = (await gate.allAudited()).slice(before);
     expect(records.map((record) => record.phase)).toEqual(['intent', 'outcome']);
