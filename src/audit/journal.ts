@@ -215,8 +215,9 @@ async function createWriter(
   function schedule(): void {
     if (scheduled || busy) return;
     scheduled = true;
-    // The rest of what this turn of the event loop brings goes into the same batch. Waiting longer did not help (design §9).
-    setImmediate(flush);
+    // The rest of what this turn of the event loop and the next bring goes into the same batch: a write has its price whatever is in it, and while
+    // one turn is worked through the sockets have more. Waiting for longer did not help (design §9).
+    setImmediate(setImmediate, flush);
   }
 
   function flush(): void {
