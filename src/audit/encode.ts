@@ -14,7 +14,7 @@ export function encodeEntry(entry: AuditEntry, intent?: number): string {
       break;
     case 'outcome':
       if (intent !== undefined) text += ',"intent":' + String(intent);
-      text += ',"outcome":"' + entry.outcome + '","status":' + integer(entry.status) + ',"reason":' + quoteChecked(entry.reason);
+      text += ',"outcome":"' + entry.outcome + '","status":' + integer(entry.status) + ',"reason":' + quoteKnown(entry.reason);
       if (entry.why !== undefined) text += ',"why":' + quoteChecked(entry.why);
       if (entry.bytes !== undefined) text += ',"bytes":' + integer(entry.bytes);
       if (entry.durationMs !== undefined) text += ',"durationMs":' + decimal(entry.durationMs);
@@ -48,6 +48,21 @@ function quoteChecked(value: string): string {
   return quote(value.length < 11 ? value : mask(value));
 }
 
+/** As `quoteChecked`, for values of which there are few and each comes often: names of ours, parties, their credentials. */
+function quoteKnown(value: string): string {
+  let quoted = KNOWN.get(value);
+  if (quoted === undefined) {
+    quoted = quoteChecked(value);
+    if (KNOWN.size >= MAX_KNOWN) KNOWN.clear();
+    if (value.length <= MAX_KNOWN_CHARACTERS) KNOWN.set(value, quoted);
+  }
+  return quoted;
+}
+
+const KNOWN = new Map<string, string>();
+const MAX_KNOWN = 4_096;
+const MAX_KNOWN_CHARACTERS = 512;
+
 function mask(value: string): string {
   FORBIDDEN.lastIndex = 0;
   return FORBIDDEN.test(value)
@@ -60,7 +75,7 @@ function encodeFacts(facts: AuditFacts): string {
   if (facts.remoteAddress !== undefined) text += ',"remoteAddress":' + quote(facts.remoteAddress);
   const { requester, user, clientCertificate, credentials, attributes } = facts;
   if (requester !== undefined) {
-    text += ',"requester":{"id":' + quoteChecked(requester.id);
+    text += ',"requester":{"id":' + quoteKnown(requester.id);
     text += requester.name === undefined ? '}' : ',"name":' + quote(requester.name) + '}';
   }
   if (user !== undefined) {
@@ -74,15 +89,15 @@ function encodeFacts(facts: AuditFacts): string {
     text += ',"clientCertificate":{"subject":' + quote(clientCertificate.subject);
     text += clientCertificate.serial === undefined ? '}' : ',"serial":' + quote(clientCertificate.serial) + '}';
   }
-  if (facts.purpose !== undefined) text += ',"purpose":' + quoteChecked(facts.purpose);
-  if (facts.useCase !== undefined) text += ',"useCase":' + quote(facts.useCase);
-  if (facts.role !== undefined) text += ',"role":' + quote(facts.role);
-  if (facts.rule !== undefined) text += ',"rule":' + quote(facts.rule);
-  if (facts.interaction !== undefined) text += ',"interaction":' + quoteChecked(facts.interaction);
+  if (facts.purpose !== undefined) text += ',"purpose":' + quoteKnown(facts.purpose);
+  if (facts.useCase !== undefined) text += ',"useCase":' + quoteKnown(facts.useCase);
+  if (facts.role !== undefined) text += ',"role":' + quoteKnown(facts.role);
+  if (facts.rule !== undefined) text += ',"rule":' + quoteKnown(facts.rule);
+  if (facts.interaction !== undefined) text += ',"interaction":' + quoteKnown(facts.interaction);
   if (facts.path !== undefined) text += ',"path":' + quoteChecked(facts.path);
   if (credentials !== undefined && credentials.length > 0) {
     let list = '';
-    for (const id of credentials) list += (list === '' ? '' : ',') + quoteChecked(id);
+    for (const id of credentials) list += (list === '' ? '' : ',') + quoteKnown(id);
     text += ',"credentials":[' + list + ']';
   }
   if (facts.grant !== undefined) text += ',"grant":' + quote(facts.grant);
@@ -92,7 +107,7 @@ function encodeFacts(facts: AuditFacts): string {
     let list = '';
     for (const name in attributes) {
       const value = attributes[name];
-      if (value !== undefined) list += (list === '' ? '' : ',') + quote(name) + ':' + quoteChecked(value);
+      if (value !== undefined) list += (list === '' ? '' : ',') + quoteKnown(name) + ':' + quoteChecked(value);
     }
     if (list !== '') text += ',"attributes":{' + list + '}';
   }

@@ -336,7 +336,7 @@ async function createWriter(
     if (text.length > MAX_RECORD_CHARACTERS) return Promise.reject(new GatewayError('internal', 'an audit entry is too long'));
     const sequence = batches.add(tenant, text, closes?.segment);
     if (entry.phase === 'intent') open.add(tenant, entry, sequence, number);
-    else if (closes !== undefined) open.remove(tenant, entry);
+    else if (closes !== undefined) open.remove(closes);
     schedule();
     return batches.promise();
   }

@@ -4,8 +4,9 @@ import type { OpenIntent } from './recover.ts';
 export interface OpenIntents {
   add(tenant: string, key: IntentKey, sequence: number, segment: number): void;
   /** The newest open intent of this key. */
-  find(tenant: string, key: IntentKey): { readonly sequence: number; readonly segment: number } | undefined;
-  remove(tenant: string, key: IntentKey): void;
+  find(tenant: string, key: IntentKey): OpenEntry | undefined;
+  /** Closes one that `find` gave. */
+  remove(entry: OpenEntry): void;
   size(): number;
   has(tenant: string, sequence: number): boolean;
   /** The oldest segment that holds one, or `otherwise`. */
@@ -17,21 +18,25 @@ export interface IntentKey {
   readonly part?: string;
 }
 
-interface Open {
+export interface OpenEntry extends IntentKey {
   readonly tenant: string;
   readonly sequence: number;
   readonly segment: number;
-  /** An older one of the same key: a caller that repeats its correlation id. */
-  readonly older: Open | undefined;
+}
+
+interface Open extends OpenEntry {
+  readonly part: string;
+  /** Others of the same correlation id: parts of one request, and what a caller that repeats one id may bring about. Newest first. */
+  older: Open | undefined;
 }
 
 export function createOpenIntents(recovered: readonly OpenIntent[]): OpenIntents {
+  // By correlation id alone: it is there already, and its hash with it. A key put together from three would be made anew each time.
   const open = new Map<string, Open>();
   let size = 0;
 
-  function add(tenant: string, key: IntentKey, sequence: number, segment: number): void {
-    const name = nameOf(tenant, key);
-    open.set(name, { tenant, sequence, segment, older: open.get(name) });
+  function add(tenant: string, { correlationId, part = '' }: IntentKey, sequence: number, segment: number): void {
+    open.set(correlationId, { correlationId, part, tenant, sequence, segment, older: open.get(correlationId) });
     size += 1;
   }
 
@@ -45,14 +50,23 @@ export function createOpenIntents(recovered: readonly OpenIntent[]): OpenIntents
 
   return {
     add,
-    find: (tenant, key) => open.get(nameOf(tenant, key)),
-    remove: (tenant, key) => {
-      const name = nameOf(tenant, key);
-      const found = open.get(name);
-      if (found === undefined) return;
-      size -= 1;
-      if (found.older === undefined) open.delete(name);
-      else open.set(name, found.older);
+    find: (tenant, { correlationId, part = '' }) => {
+      for (let each = open.get(correlationId); each !== undefined; each = each.older) {
+        if (each.tenant === tenant && each.part === part) return each;
+      }
+      return undefined;
+    },
+    remove: (entry) => {
+      const { correlationId } = entry;
+      let newer: Open | undefined;
+      for (let each = open.get(correlationId); each !== undefined; newer = each, each = each.older) {
+        if (each !== entry) continue;
+        size -= 1;
+        if (newer !== undefined) newer.older = each.older;
+        else if (each.older !== undefined) open.set(correlationId, each.older);
+        else open.delete(correlationId);
+        return;
+      }
     },
     size: () => size,
     has: (tenant, sequence) => {
@@ -65,8 +79,4 @@ export function createOpenIntents(recovered: readonly OpenIntent[]): OpenIntents
       return oldest;
     },
   };
-}
-
-function nameOf(tenant: string, { correlationId, part }: IntentKey): string {
-  return part === undefined ? tenant + ' ' + correlationId : tenant + ' ' + correlationId + ' ' + part;
 }

@@ -12,6 +12,22 @@ afterAll(removeDirectories);
 const read = (entry: AuditEntry, closes?: number): unknown => JSON.parse('{"seq":1,"tenant":"a",' + encodeEntry(entry, closes));
 
 describe('the text of a record', () => {
+  it('keeps out a token as often as it comes, where values are remembered too', () => {
+    const token = `eyJ${'a'.repeat(20)}.${'b'.repeat(20)}.c`;
+    for (let i = 0; i < 3; i += 1) {
+      const entry = {
+        phase: 'intent',
+        correlationId: 'c',
+        at: new Date(0),
+        purpose: token,
+        requester: { id: token },
+        credentials: [token],
+        attributes: { [token]: token },
+      } as const;
+      expect(encodeEntry(entry)).not.toContain('eyJ');
+    }
+  });
+
   it('holds what the entry says', () => {
     const entry = { ...intent('a', 'r1'), clientCertificate: { subject: 'CN=x', serial: '01' }, part: 'lookup' };
     const { at, ...rest } = entry;
