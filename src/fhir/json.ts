@@ -42,21 +42,21 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  * Parses JSON so that no other parser can read something else in it.
  *
  * @throws GatewayError `invalid_body` (400) with the position, never the content: not UTF-8, a byte order mark, a repeated member, a
- *   member `__proto__`, `constructor` or `prototype`, more than 64 levels, a lone surrogate, NUL, anything before or after the value
+ *   member `__proto__`, `constructor` or `prototype`, more than `maxDepth` (64) levels, a lone surrogate, NUL, anything before or after the value
  */
-export function parseJson(bytes: Uint8Array): JsonValue {
+export function parseJson(bytes: Uint8Array, maxDepth = MAX_DEPTH): JsonValue {
   let text: string;
   try {
     text = UTF8.decode(bytes);
   } catch (cause) {
     throw new GatewayError('invalid_body', 'body is not UTF-8', { cause, fields: [{ field: 'body', problem: 'is not UTF-8' }] });
   }
-  return parseJsonText(text);
+  return parseJsonText(text, maxDepth);
 }
 
 /** `parseJson` for text that is decoded already (a member that holds JSON, a stored value). */
-export function parseJsonText(text: string): JsonValue {
-  const reader = new Reader(text);
+export function parseJsonText(text: string, maxDepth = MAX_DEPTH): JsonValue {
+  const reader = new Reader(text, maxDepth);
   const value = reader.value(reader.blank(0), 0);
   const end = reader.blank(reader.position);
   if (end !== text.length) throw reader.fault('something after the value', end);
@@ -64,8 +64,8 @@ export function parseJsonText(text: string): JsonValue {
 }
 
 /** Parses a JSON object, such as a resource. @throws GatewayError `invalid_body` as `parseJson`, or when it is no object */
-export function parseJsonObject(bytes: Uint8Array): JsonObject {
-  const value = parseJson(bytes);
+export function parseJsonObject(bytes: Uint8Array, maxDepth = MAX_DEPTH): JsonObject {
+  const value = parseJson(bytes, maxDepth);
   if (!isJsonObject(value)) {
     throw new GatewayError('invalid_body', 'body is not a JSON object', {
       fields: [{ field: 'body', problem: 'is not a JSON object' }],
@@ -92,10 +92,12 @@ export function printJson(value: JsonValue): string {
 /** A reader of one text. Each method takes where to begin and leaves `position` behind what it read. */
 class Reader {
   readonly #text: string;
+  readonly #maxDepth: number;
   position = 0;
 
-  constructor(text: string) {
+  constructor(text: string, maxDepth: number) {
     this.#text = text;
+    this.#maxDepth = maxDepth;
   }
 
   value(start: number, depth: number): JsonValue {
@@ -134,7 +136,7 @@ class Reader {
   }
 
   #object(start: number, depth: number): JsonObject {
-    if (depth > MAX_DEPTH) throw this.fault('too many levels', start);
+    if (depth > this.#maxDepth) throw this.fault('too many levels', start);
     const object: Record<string, JsonValue> = { __proto__: null };
     let at = this.blank(start + 1);
     if (this.#text.charCodeAt(at) === 0x7d) {
@@ -185,7 +187,7 @@ class Reader {
   }
 
   #array(start: number, depth: number): readonly JsonValue[] {
-    if (depth > MAX_DEPTH) throw this.fault('too many levels', start);
+    if (depth > this.#maxDepth) throw this.fault('too many levels', start);
     const array: JsonValue[] = [];
     let at = this.blank(start + 1);
     if (this.#text.charCodeAt(at) === 0x5d) {

@@ -50,7 +50,9 @@ const BUNDLED_USE_CASES = new URL('../../usecases/', import.meta.url).pathname;
 
 /** Limits that nobody has asked to set differently. */
 const MAX_MESSAGE_BYTES = 65_536;
-const MAX_REVIEW_BYTES = 8 * 1024 * 1024;
+const MIN_REVIEW_BYTES = 8 * 1024 * 1024;
+/** A page of so many resources of the largest size can be shown. */
+const REVIEWED_RESOURCES = 64;
 const JUDGE_DEADLINE_MS = 5_000;
 /** A FHIR server that does not answer must not keep the gateway from starting. */
 const RECOVER_DEADLINE_MS = 2_000;
@@ -149,7 +151,7 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
     maxMessageBytes: MAX_MESSAGE_BYTES,
     maxResourceBytes: config.limits.resourceBytes,
     maxBundleBytes: config.limits.bundleBytes,
-    maxReviewBytes: MAX_REVIEW_BYTES,
+    maxReviewBytes: Math.max(MIN_REVIEW_BYTES, REVIEWED_RESOURCES * config.limits.resourceBytes),
     reviewDeadlineMs: JUDGE_DEADLINE_MS,
     judgeDeadlineMs: JUDGE_DEADLINE_MS,
   });

@@ -1,5 +1,5 @@
 import { interactionType, type Interaction } from '../fhir/interaction.ts';
-import type { JsonObject, JsonValue } from '../fhir/json.ts';
+import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../fhir/json.ts';
 import type { Parameter } from '../fhir/parameter.ts';
 import { localReference, parseReference, printReference, references } from '../fhir/reference.ts';
 import { isId } from '../fhir/version.ts';
@@ -119,20 +119,34 @@ function namesOtherwise(reference: JsonObject | undefined): boolean {
   return reference !== undefined && (reference['identifier'] !== undefined || (reference['type'] ?? 'Patient') !== 'Patient');
 }
 
-function namesPatientByIdentifier(value: JsonValue): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  if (Array.isArray(value)) return (value as readonly JsonValue[]).some(namesPatientByIdentifier);
-  const object = value as JsonObject;
-  if (object['type'] === 'Patient' && object['reference'] === undefined && object['identifier'] !== undefined) return true;
-  return Object.values(object).some(namesPatientByIdentifier);
+/** Systems by which persons are known: whoever is named by one, whatever `type` says, is named (STU3 has no `type`). */
+const PERSON_SYSTEMS: ReadonlySet<JsonValue | undefined> = new Set([
+  'http://fhir.nl/fhir/NamingSystem/bsn',
+  'urn:oid:2.16.840.1.113883.2.4.6.3',
+]);
+
+/** What names somebody so that nobody can compare: by an identifier alone, or by a `reference` that is no text. */
+function namesUnreadably(value: JsonValue | undefined): boolean {
+  if (isJsonArray(value)) return value.some(namesUnreadably);
+  if (!isJsonObject(value)) return false;
+  const { type, reference, identifier } = value;
+  if (type === 'Patient' && reference === undefined && identifier !== undefined) return true;
+  // Of a Reference one identifier, of a resource a list of its own.
+  if (isJsonObject(identifier) && PERSON_SYSTEMS.has(identifier['system'])) return true;
+  if (reference !== undefined && typeof reference !== 'string' && !isReferences(reference)) return true;
+  return Object.values(value).some(namesUnreadably);
+}
+
+/** Some elements of that name hold References themselves (`Consent.provision.data.reference`). */
+function isReferences(value: JsonValue): boolean {
+  return isJsonArray(value) ? value.every(isJsonObject) : isJsonObject(value);
 }
 
 /** The patient at the element, if no other patient is referred to anywhere in what is written (attack case C13). */
 export function soleWrittenPatient(resource: JsonObject, element: string): string | undefined {
   const patient = patientAt(resource, element);
   // By an identifier alone somebody is named whom nobody can compare.
-  if (patient === undefined || namesOtherwise(objectAt(resource, element)) || namesPatientByIdentifier(resource))
-    return undefined;
+  if (patient === undefined || namesOtherwise(objectAt(resource, element)) || namesUnreadably(resource)) return undefined;
   for (const { value } of references(resource)) {
     const reference = parseReference(value);
     if (reference.kind === 'contained' || reference.kind === 'urn') continue;

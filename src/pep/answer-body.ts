@@ -21,9 +21,12 @@ export function contentTypeOf({ headers }: Pick<UpstreamAnswer, 'headers'>): { r
   };
 }
 
+/** A resource stands in a Bundle, in a Bundle's entry perhaps: what could be written must be able to come back. */
+const MAX_ANSWER_DEPTH = 80;
+
 export function parseAnswer(bytes: Uint8Array): JsonObject {
   try {
-    return parseJsonObject(bytes);
+    return parseJsonObject(bytes, MAX_ANSWER_DEPTH);
   } catch (cause) {
     // Two readers could see two things in it (attack case X25).
     throw new GatewayError('upstream_failed', 'the FHIR server answered with JSON that cannot be read in one way', {

@@ -43,7 +43,8 @@ async function answerWhole(permitted: Permitted, record: RequestRecord, options:
   try {
     await intent;
     const answer = await reading;
-    if (judgeStatus(answer.status) === 'found') return await answerReviewed(permitted, record, answer, upstream, options);
+    if (judgeStatus(answer.status, permitted) === 'found')
+      return await answerReviewed(permitted, record, answer, upstream, options);
     return await answerNotModified(permitted, record, answer.headers);
   } catch (error) {
     const isGone = gone.aborted;
@@ -78,7 +79,7 @@ async function answerByStream(permitted: Permitted, record: RequestRecord, optio
     throw isGone ? callerGone(error) : error;
   }
   try {
-    const found = judgeStatus(answer.status);
+    const found = judgeStatus(answer.status, permitted);
     if (found === 'not-modified') {
       discard(answer.body);
       return await answerNotModified(permitted, record, answer.headers);
@@ -147,12 +148,17 @@ function upstreamRequest(permitted: Permitted): UpstreamRequest {
 }
 
 /** What the custodian's status means for the caller; nothing of its text is passed on. */
-function judgeStatus(status: number): 'found' | 'not-modified' {
+function judgeStatus(status: number, { authenticated, verdict }: Permitted): 'found' | 'not-modified' {
   if (status === 200) return 'found';
   if (status === 304) return 'not-modified';
   // Deleted and never there are one answer (attack case V4).
-  if (status === 404 || status === 410)
+  const isSearch = 'via' in verdict.interaction;
+  const isFirst = authenticated.continuation === undefined;
+  if ((status === 404 || status === 410) && (!isSearch || !isFirst))
     throw new GatewayError('not_found', `the FHIR server answered ${status}`, { reason: 'not_at_custodian' });
+  // It does not take what the caller has asked for, unless it is what we have added (attack case Q48).
+  if ((status === 400 || status === 422) && isSearch && isFirst && verdict.narrowings.length === 0)
+    throw new GatewayError('bad_request', `the FHIR server answered a search with ${status}`, { reason: 'upstream_rejected' });
   throw new GatewayError('upstream_failed', `the FHIR server answered ${status}`, { reason: `upstream_status_${status}` });
 }
 

@@ -5,6 +5,7 @@ import { printETag } from '../fhir/etag.ts';
 import { isWrite } from '../fhir/interaction.ts';
 import { parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
+import { parseAnswer } from './answer-body.ts';
 import { answerResource, callerGone } from './answer.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { readResource } from './body.ts';
@@ -117,17 +118,17 @@ async function answerBatch(
   await record.intent();
   const waiting = new Set(requests);
   let left = options.maxReviewBytes;
-  const take = (bytes: number): void => {
+  const take = (bytes: number): boolean => {
+    if (bytes > left) return false;
     left -= bytes;
-    if (left < 0) throw tooLarge();
+    return true;
   };
   const answerEntry = async (request: EntryRequest): Promise<JsonObject> => {
     gone.throwIfAborted();
     waiting.delete(request);
     const reply = await options.alone(request.authenticated, request.record);
-    const bytes = await wholeBody(reply, take);
-    if (left < 0) throw tooLarge();
-    return toEntry(reply, bytes);
+    // One that does not fit any more, or broke off, fails alone: writes before it have happened, and the caller must learn of them.
+    return toEntry(reply, await wholeBody(reply, take));
   };
   const atOnce = Math.min(READS_AT_ONCE, tenant.limits.concurrentRequests);
   const entry: JsonObject[] = [];
@@ -160,22 +161,21 @@ function runsOf(requests: readonly EntryRequest[]): readonly (readonly EntryRequ
 }
 
 /**
- * @param take counts bytes against what all answers may be together, and throws when they are more
- * @returns undefined for a stream that did not come to its end
+ * @param take counts bytes against what all answers may be together; false when they would be more
+ * @returns undefined for what does not fit, and for a stream that did not come to its end
  */
-async function wholeBody({ body }: Reply, take: (bytes: number) => void): Promise<Uint8Array | undefined> {
+async function wholeBody({ body }: Reply, take: (bytes: number) => boolean): Promise<Uint8Array | undefined> {
   switch (body.kind) {
     case 'none':
       return new Uint8Array();
     case 'bytes':
-      take(body.bytes.byteLength);
-      return body.bytes;
+      return take(body.bytes.byteLength) ? body.bytes : undefined;
     case 'stream': {
       const chunks: Uint8Array[] = [];
       let bytes = 0;
       try {
         for await (const chunk of body.stream) {
-          take(chunk.byteLength);
+          if (!take(chunk.byteLength)) throw new Error('the answers are too large together');
           bytes += chunk.byteLength;
           chunks.push(chunk);
         }
@@ -187,10 +187,6 @@ async function wholeBody({ body }: Reply, take: (bytes: number) => void): Promis
       return Buffer.concat(chunks);
     }
   }
-}
-
-function tooLarge(): GatewayError {
-  return new GatewayError('upstream_failed', 'the answers are too large together', { reason: 'upstream_too_large' });
 }
 
 /** What broke off on its way here, or cannot be read in one way (a Binary is passed on unread), is no answer, and concerns no other entry. */
@@ -213,7 +209,7 @@ function toEntry({ status, headers }: Reply, bytes: Uint8Array | undefined): Jso
 function readBody(bytes: Uint8Array): JsonObject | 'broken' | undefined {
   if (bytes.byteLength === 0) return undefined;
   try {
-    return parseJsonObject(bytes);
+    return parseAnswer(bytes);
   } catch {
     return 'broken';
   }

@@ -58,7 +58,7 @@ export async function answerCreate(permitted: Permitted, record: RequestRecord, 
     case 200:
       // "One match: the server ignores the post" (http.html#ccreate): it came about meanwhile, and nobody has looked at whose it is.
       if (onlyIfNone !== undefined) return refuseRejected(record, 'precondition_failed', 'exists_meanwhile');
-      return created(permitted, record, answer.headers, options);
+      throw unconfirmed(200);
     case 201:
       return created(permitted, record, answer.headers, options);
     case 400:
@@ -68,10 +68,14 @@ export async function answerCreate(permitted: Permitted, record: RequestRecord, 
     case 412:
       return refuseRejected(record, staleCode(tenant), 'upstream_conflict');
     default:
-      throw new GatewayError('upstream_failed', `the FHIR server answered a create with ${String(answer.status)}`, {
-        reason: `upstream_status_${String(answer.status)}`,
-      });
+      throw unconfirmed(answer.status);
   }
+}
+
+function unconfirmed(status: number): GatewayError {
+  return new GatewayError('upstream_failed', `the FHIR server answered a create with ${String(status)}`, {
+    reason: `upstream_status_${String(status)}`,
+  });
 }
 
 function created(
@@ -80,12 +84,16 @@ function created(
   theirs: ReadonlyMap<string, string>,
   options: RepresentationOptions,
 ): Promise<Reply> {
+  const written = placeOf(permitted, theirs);
+  // "The server SHALL … return a Location header" (http.html#create): without it nothing says that anything was stored.
+  if (written === undefined)
+    throw new GatewayError('upstream_failed', 'the FHIR server does not say what it created', { reason: 'upstream_unconfirmed' });
   const headers: Record<string, string> = {};
   for (const name of ['location', 'etag']) {
     const value = theirs.get(name);
     if (value !== undefined) headers[name] = value;
   }
-  return answerRepresentation(permitted, record, { status: 201, headers, written: placeOf(permitted, theirs) }, options);
+  return answerRepresentation(permitted, record, { status: 201, headers, written }, options);
 }
 
 /** What the server says it has created; undefined when that is not in its `Location`. */

@@ -82,6 +82,10 @@ export function createGate(options: GateOptions): Gate {
   }
 
   function judge(authenticated: Authenticated, record: RequestRecord): Promise<Decided> {
+    const { caller, addressed } = authenticated;
+    // Who asks with a v2 token is known once the role is: what the decision looks up is on record with it.
+    const selected = caller.claims === undefined ? undefined : options.decisions.select(addressed.tenant, caller.purposes);
+    if (selected !== undefined && !('effect' in selected)) record.selected(selected);
     return decide(authenticated, record, options.decisions, options.clock);
   }
 
@@ -189,6 +193,7 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
   const caller = await options.authenticator.authenticate(tenant, presentedBy(received), isWrite(addressed.interaction));
   record.authenticated(caller);
   insistOnPlainBody(headers.get('content-encoding'));
+  insistOnFittingCondition(addressed);
   const form = await readForm(addressed, options.maxMessageBytes);
   const input = await readInput(addressed, options.maxResourceBytes);
   const asked = form === undefined && input === undefined ? addressed.interaction : parseWithBody(addressed, form, input);
@@ -218,6 +223,17 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
     body,
     ...(isPatch ? { patch: once(async () => parseJsonPatch(parseJson(await read()))) } : {}),
   };
+}
+
+/** A condition that is not kept must not look as if it were. @throws GatewayError `invalid_header` (400) */
+function insistOnFittingCondition({ received: { headers }, interaction }: Addressed): void {
+  const unfit = (field: string, problem: string): GatewayError =>
+    new GatewayError('invalid_header', `${field} ${problem}`, { fields: [{ field, problem }] });
+  if (!isWrite(interaction) || 'via' in interaction) return;
+  if (headers.has('if-none-match')) throw unfit('If-None-Match', 'is for reads; a create is conditional by If-None-Exist');
+  const isVersioned = interaction.kind !== 'create' && interaction.kind !== 'conditional-create' && interaction.kind !== 'bundle';
+  if (headers.has('if-match') && !isVersioned)
+    throw unfit('If-Match', `is for what is there already, not for ${interaction.kind}`);
 }
 
 /** A compressed body may be a bomb, and nobody needs one (attack case S10). @throws GatewayError `unsupported_media_type` (415) */

@@ -1,6 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import { printETag } from '../fhir/etag.ts';
 import { isId } from '../fhir/version.ts';
+import { resourceAtEnd } from './bundle.ts';
 import { rewriteHeader, type Bases } from './rewrite.ts';
 
 // What may go upstream besides what the gate sets itself (`host`, `accept-encoding`, its own login).
@@ -50,10 +51,18 @@ export function answerHeaders(raw: Readonly<Record<string, string | string[] | u
   if (version !== undefined) headers.set('etag', printETag(version));
   for (const name of LOCATIONS) {
     const value = raw[name];
-    const rewritten = typeof value === 'string' ? rewriteHeader(value, bases) : undefined;
+    const rewritten = typeof value === 'string' ? (rewriteHeader(value, bases) ?? namedAtEnd(value, bases)) : undefined;
     if (rewritten !== undefined) headers.set(name, rewritten);
   }
   return headers;
+}
+
+/** A server that calls itself otherwise than it is called here names its resources all the same. */
+function namedAtEnd(value: string, bases: Bases): string | undefined {
+  const named = resourceAtEnd(value);
+  if (named === undefined) return undefined;
+  const { type, id, versionId } = named;
+  return `${bases.public}/${type}/${id}${versionId === undefined ? '' : `/_history/${versionId}`}`;
 }
 
 /** The version that a `Content-Location` or `Location` ends with: some servers are set to send no `ETag`. */

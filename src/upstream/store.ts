@@ -82,7 +82,7 @@ export function createFhirStore(connection: Connection, tenant: Tenant): FhirSto
     switch (answer.status) {
       case 200:
       case 201:
-        return written(answer, type, id);
+        return written(answer, type, id, ifVersion);
       case 409:
       case 412:
         return { outcome: 'changed-meanwhile' };
@@ -99,13 +99,15 @@ export function createFhirStore(connection: Connection, tenant: Tenant): FhirSto
     }
   };
 
-  const written = async (answer: Answer, type: string, id: string): Promise<WriteResult> => {
+  const written = async (answer: Answer, type: string, id: string, before: string | undefined): Promise<WriteResult> => {
     // It is written, whatever the body says; some answer with none or with an OperationOutcome.
     const stored = attempt(() => readResource(answer, type, id));
     const found = versionOf(answer, stored);
     if (found !== undefined) return { outcome: 'written', version: found, ...(stored === undefined ? {} : { resource: stored }) };
     const again = await read(type, id);
-    if (again === undefined) throw failure('does not have what it said it wrote');
+    // No version, and none since: whatever answered, it has stored nothing.
+    if (again === undefined || again.version === before)
+      throw failure('does not have what it said it wrote', 'upstream_unconfirmed');
     return { outcome: 'written', ...again };
   };
 

@@ -194,6 +194,87 @@ describe('what a write refers to', () => {
   });
 });
 
+describe('a write that nothing confirms', () => {
+  const saying = (method: string, status: number, headers: Record<string, string> = {}) => {
+    gate.fhir = (request, response, body) => {
+      if (request.method === method) response.writeHead(status, { 'content-type': 'text/plain', ...headers }).end('ok');
+      else server.handler(request, response, body);
+    };
+  };
+
+  it('is a failure: a create without 201 and a Location, an update without a new version', async () => {
+    for (const status of [200, 201, 202, 204]) {
+      saying('POST', status);
+      expect([status, (await send('POST', '/Observation', observation())).status]).toEqual([status, 502]);
+    }
+    saying('POST', 201, { location: 'http://x/fhir/Patient/1' });
+    expect((await send('POST', '/Observation', observation())).status).toBe(502);
+    saying('PUT', 200);
+    expect((await send('PUT', '/Observation/mine-1', observation('Patient/mine', { id: 'mine-1' }))).status).toBe(502);
+  });
+
+  it('is none where the server calls itself otherwise than it is called here', async () => {
+    saying('POST', 201, { location: 'http://named.otherwise:8080/r4/Observation/7/_history/1', etag: 'W/"1"' });
+    const answer = await send('POST', '/Observation', observation());
+    expect([answer.status, answer.headers.get('location')]).toEqual([
+      201,
+      'https://gate.example/a/fhir/Observation/7/_history/1',
+    ]);
+  });
+});
+
+describe('what a write says twice, or so that nobody can read it', () => {
+  it('is refused: a condition that is not kept', async () => {
+    const body = observation('Patient/mine', { id: 'mine-1' });
+    const update = await send('PUT', '/Observation/mine-1', body, { 'if-match': 'W/"3"', 'if-none-match': '*' });
+    expect(update.status).toBe(400);
+    expect((await send('POST', '/Observation', observation(), { 'if-match': 'W/"3"' })).status).toBe(400);
+    expect(upstream()).toEqual([]);
+  });
+
+  it.each<[string, unknown]>([
+    ['a reference that is a number', { reference: 7 }],
+    ['a reference that is null', { reference: null }],
+    ['a reference that is a list of texts', { reference: ['Patient/other'] }],
+    ['a person by number', { identifier: { system: 'http://fhir.nl/fhir/NamingSystem/bsn', value: '999990020' } }],
+    [
+      'a person by number beside a reference',
+      { reference: 'Patient/mine', identifier: { system: 'urn:oid:2.16.840.1.113883.2.4.6.3' } },
+    ],
+  ])('is denied: %s (C13)', async (_what, performer) => {
+    expect((await send('POST', '/Observation', observation('Patient/mine', { performer: [performer] }))).status).toBe(403);
+    expect(gate.arrived).toEqual([]);
+  });
+
+  it('is neither a practitioner by number nor a Reference within an element of that name', async () => {
+    const performer = [{ identifier: { system: 'http://fhir.nl/fhir/NamingSystem/uzi-nr-pers', value: '1' } }];
+    expect((await send('POST', '/Observation', observation('Patient/mine', { performer }))).status).toBe(201);
+    const extension = [{ url: 'http://x', data: { reference: { reference: 'Practitioner/1' } } }];
+    expect((await send('POST', '/Observation', observation('Patient/mine', { extension }))).status).toBe(201);
+  });
+
+  it('is none when it is deep: what was written comes back in a page', async () => {
+    const deep = (levels: number): unknown => (levels === 0 ? 1 : [deep(levels - 1)]);
+    expect((await send('POST', '/Observation', observation('Patient/mine', { x: deep(64) }))).status).toBe(400);
+    expect((await send('POST', '/Observation', observation('Patient/mine', { x: deep(63) }))).status).toBe(201);
+    expect((await send('GET', '/Observation?patient=mine')).status).toBe(200);
+  });
+});
+
+describe('a search that the server refuses', () => {
+  it('is the caller’s to mend where it is its own, and a failure else', async () => {
+    for (const [status, seen] of [
+      [400, 400],
+      [422, 400],
+      [404, 502],
+      [500, 502],
+    ] as const) {
+      gate.fhir = (_request, response) => response.writeHead(status, { 'content-type': 'application/fhir+json' }).end('{}');
+      expect([status, (await send('GET', '/Observation?patient=mine')).status]).toEqual([status, seen]);
+    }
+  });
+});
+
 describe('a delete', () => {
   it('is carried out in the version that the caller names', async () => {
     expect((await send('DELETE', '/Observation/mine-1', undefined, { 'if-match': 'W/"3"' })).status).toBe(204);

@@ -25,7 +25,7 @@ describe('headers', () => {
         etag: 'W/"1"',
         'last-modified': 'x',
         location: 'http://internal/fhir/Task/1',
-        'content-location': 'http://elsewhere/Task/1',
+        'content-location': 'http://elsewhere/metadata',
         'set-cookie': ['a=b'],
         server: 'S',
         'x-powered-by': 'P',
@@ -41,6 +41,16 @@ describe('headers', () => {
       'last-modified': 'x',
       location: 'https://gate.example/oost/fhir/Task/1',
     });
+  });
+
+  it('name a resource as ours, whatever the server calls itself, and no other place', () => {
+    const at = (location: string): unknown => answerHeaders({ location }, bases).get('location');
+    expect(at('http://elsewhere:8080/r4/Task/1/_history/2')).toBe('https://gate.example/oost/fhir/Task/1/_history/2');
+    expect([at('http://elsewhere/Task'), at('http://elsewhere/x?Task/1'), at('http://169.254.169.254/latest')]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 
   it('have a tag also where the server names the version in Content-Location only', () => {
