@@ -44,7 +44,8 @@ function fault(field: string, problem: string): GatewayError {
   return new GatewayError('invalid_body', `${field} ${problem}`, { fields: [{ field, problem }] });
 }
 
-function unjudged(field: string): GatewayError {
+/** Nothing that a rule could say of it: a denial as any other. */
+export function unjudged(field: string): GatewayError {
   return new GatewayError('forbidden', `${field} is not what a rule can judge: Parameters with single primitive values`, {
     reason: 'operation_input_unjudged',
   });

@@ -2,7 +2,7 @@ import { GatewayError } from '../errors.ts';
 import type { Interaction, PatchFormat, SearchVia } from './interaction.ts';
 import type { JsonObject } from './json.ts';
 import { resolvePatchFormat } from './media.ts';
-import { readOperationInput } from './operation-input.ts';
+import { readOperationInput, unjudged } from './operation-input.ts';
 import { describe, parseParameter, type Parameter } from './parameter.ts';
 import { interactionPath } from './print-interaction.ts';
 import { CONTINUATION, isKnownParameter, type ParameterUse } from './parameter-names.ts';
@@ -208,7 +208,7 @@ function operation(request: InteractionRequest, name: string): OperationRequest 
   const { input } = request;
   if (input === undefined) return { operation: name, method, parameters: asked, head };
   // What stands in both, servers read in the one or in the other.
-  if (asked.length > 0) throw malformed('query', 'must be empty where the body brings the parameters');
+  if (asked.length > 0) throw unjudged('the query beside it');
   return { operation: name, method, parameters: readOperationInput(input, request.version), head, input };
 }
 

@@ -201,8 +201,7 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
   const interaction = continuation?.interaction ?? asked;
   record.asks(interaction);
   const isPatch = interaction.kind === 'patch' || interaction.kind === 'conditional-patch';
-  if ((received.hasBody && form === undefined) || isPatch)
-    resolveBodyFormat(headers.get('content-type'), interaction, tenant.fhir.version);
+  if (received.hasBody && form === undefined) resolveBodyFormat(headers.get('content-type'), interaction, tenant.fhir.version);
   const answer = resolveAnswerFormat({
     interaction,
     version: tenant.fhir.version,

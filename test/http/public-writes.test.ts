@@ -494,7 +494,7 @@ describe('an operation by POST', () => {
       parameters(named, { name: 'resource', resource: observation() }),
     ])
       expect([body, (await send('POST', '/Observation/$lastn', body)).status]).toEqual([body, 403]);
-    expect((await send('POST', '/Observation/$lastn?patient=Patient/other', parameters(named))).status).toBe(400);
+    expect((await send('POST', '/Observation/$lastn?patient=Patient/other', parameters(named))).status).toBe(403);
     expect((await send('POST', '/Observation/$lastn', observation())).status).toBe(403);
     expect((await send('POST', '/Patient/mine/$everything', parameters())).status).toBe(403);
     expect(upstream()).toEqual([]);
