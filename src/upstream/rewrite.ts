@@ -59,12 +59,10 @@ function formsOf(bases: Bases): { readonly plain: Form; readonly encoded: Form }
   return forms;
 }
 
-/** `createRewriter` for a body that is there already. */
+/** `createRewriter` for a body that is there already: nothing has to be kept back for a piece to come. */
 export function rewriteBody(body: Buffer, bases: Bases): Buffer {
-  const rewriter = createRewriter(bases);
-  const first = rewriter.push(body);
-  const rest = rewriter.end();
-  return rest.length === 0 ? first : first.length === 0 ? rest : Buffer.concat([first, rest]);
+  const { plain, encoded } = formsOf(bases);
+  return pass(pass(body, plain, true).bytes, encoded, true).bytes;
 }
 
 /** A `Location` or `Content-Location` in our words; undefined for one that is not below the custodian's base: nobody needs that. */
@@ -83,26 +81,32 @@ function startsBelow(value: string, base: string): boolean {
   return next === '' || next === '/' || next === '?';
 }
 
-function createPass({ needle, replacement }: Form): Rewriter {
+/** What can be said of a buffer: its bytes, rewritten, up to `end`. */
+function pass(buffer: Buffer, { needle, replacement }: Form, final: boolean): { readonly bytes: Buffer; readonly end: number } {
+  // Escapes that can hide a base are rare (`\"` and `\n` are not): without them the search is native code.
+  const escaped = buffer.includes(BACKSLASH) && (buffer.includes('\\/') || buffer.includes('\\u00'));
+  const tail = final ? buffer.length : tailStart(buffer, needle);
+  const finds = escaped ? findEscaped(buffer, tail, needle, final) : findPlain(buffer, tail, needle, final);
+  // A find may reach into the tail; what is found is not looked at again.
+  const end = Math.max(tail, finds.at(-1) ?? 0);
+  if (finds.length === 0) return { bytes: end === buffer.length ? buffer : buffer.subarray(0, end), end };
+  const parts: Buffer[] = [];
+  let from = 0;
+  for (let index = 0; index < finds.length; index += 2) {
+    parts.push(buffer.subarray(from, finds[index]), replacement);
+    from = finds[index + 1] ?? from;
+  }
+  parts.push(buffer.subarray(from, end));
+  return { bytes: Buffer.concat(parts), end };
+}
+
+function createPass(form: Form): Rewriter {
   let kept: Buffer = EMPTY;
 
   const run = (buffer: Buffer, final: boolean): Buffer => {
-    // Escapes that can hide a base are rare (`\"` and `\n` are not): without them the search is native code.
-    const escaped = buffer.includes('\\/') || buffer.includes('\\u00');
-    const tail = final ? buffer.length : tailStart(buffer, needle);
-    const finds = escaped ? findEscaped(buffer, tail, needle, final) : findPlain(buffer, tail, needle, final);
-    // A find may reach into the tail; what is found is not looked at again.
-    const end = Math.max(tail, finds.at(-1) ?? 0);
+    const { bytes, end } = pass(buffer, form, final);
     kept = end === buffer.length ? EMPTY : buffer.subarray(end);
-    if (finds.length === 0) return end === buffer.length ? buffer : buffer.subarray(0, end);
-    const parts: Buffer[] = [];
-    let from = 0;
-    for (let index = 0; index < finds.length; index += 2) {
-      parts.push(buffer.subarray(from, finds[index]), replacement);
-      from = finds[index + 1] ?? from;
-    }
-    parts.push(buffer.subarray(from, end));
-    return Buffer.concat(parts);
+    return bytes;
   };
 
   return {
