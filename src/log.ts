@@ -11,7 +11,7 @@ export function createLogger(level: LogLevel = 'info', destination?: NodeJS.Writ
     {
       level,
       base: { product: 'sluis' },
-      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      timestamp,
       formatters: { level: (label) => ({ level: label }) },
       // A last line of defence; nothing should hand these to the log in the first place.
       redact: {
@@ -21,6 +21,19 @@ export function createLogger(level: LogLevel = 'info', destination?: NodeJS.Writ
     },
     destination ?? standardOutput(),
   );
+}
+
+let lastMs = Number.NaN;
+let lastTime = '';
+
+// Many lines share a millisecond; formatting one is dear.
+function timestamp(): string {
+  const ms = new Date().getTime();
+  if (ms !== lastMs) {
+    lastTime = `,"time":"${new Date(ms).toISOString()}"`;
+    lastMs = ms;
+  }
+  return lastTime;
 }
 
 /** The lines of one turn of the event loop leave in one write: under load a write for each costs more than making it. */

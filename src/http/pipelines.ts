@@ -35,7 +35,8 @@ export function createPipelines(): Pipelines {
       }
       const pipeline = known;
       pipeline.underWay.set(request, breakOff);
-      response.once('close', () => {
+      // `on`: it comes once, and `once` would wrap and unhook for nothing.
+      response.on('close', () => {
         pipeline.underWay.delete(request);
         if (!response.shouldKeepAlive) pipeline.isLast = true;
         if (pipeline.underWay.size === 0) pipeline.waiting?.();

@@ -82,7 +82,7 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
             listener();
             return;
           }
-          response.once('close', () => {
+          response.on('close', () => {
             if (!response.writableFinished) listener();
           });
         },

@@ -177,9 +177,9 @@ async function answerReviewed(
     return refuseDenied(record, { code: 'stored_of_another_patient', text: 'the resource does not show its proof any more' });
   }
   // What no review changed leaves as it came: it was found to be readable in one way only.
-  if (reviewed === body) return answerBytes(permitted, record, bytes, answer.headers, upstream);
+  if (reviewed === body) return await answerBytes(permitted, record, bytes, answer.headers, upstream);
   // The tag stays with the content that it was given for (attack case X24).
-  return answerResource(permitted, record, reviewed, NO_HEADERS, upstream);
+  return await answerResource(permitted, record, reviewed, NO_HEADERS, upstream);
 }
 
 const NO_HEADERS: ReadonlyMap<string, string> = new Map();
