@@ -25,7 +25,12 @@ describe('health', () => {
     const up = { node: { status: 'up' }, fhir: { status: 'up' } };
     await request(world.app)
       .get('/health/ready')
-      .expect(200, { status: 'up', store: { status: 'up' }, audit: { status: 'up' }, tenants: { a: up, b: up } });
+      .expect(200, {
+        status: 'up',
+        store: { status: 'up' },
+        audit: { status: 'up' },
+        tenants: { a: up, b: up, web: up, nameless: up },
+      });
   });
 
   it('is degraded, and still ready, by the trouble of tenants', async () => {

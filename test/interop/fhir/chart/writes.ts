@@ -30,11 +30,15 @@ export async function checkChartWrites({ check }: Report, gate: ChartGate, serve
     const name = /Observation\/[^/]+/.exec(answer.headers.get('location') ?? '')?.[0] ?? '';
     same([before.includes(name), (await found()).includes(name)], [false, true]);
   });
-  await check('what was written is not sent back, whatever Prefer says: who may read it reads it', async () => {
+  await check('what was written is sent back to who prefers that and may read it', async () => {
     for (const prefer of ['minimal', 'representation', 'OperationOutcome']) {
       const headers = { prefer: `return=${prefer}` };
       const answer = await gate.send('POST', '/Observation', { headers, body: observation('Patient/mine') });
-      same([prefer, answer.status, answer.text], [prefer, 201, '']);
+      same([prefer, answer.status, answer.text === ''], [prefer, 201, prefer !== 'representation']);
+      if (prefer !== 'representation') continue;
+      const shown = JSON.parse(answer.text) as { readonly id: string; readonly subject: object };
+      same(shown.subject, { reference: 'Patient/mine' });
+      same(answer.headers.get('location')?.includes(`/Observation/${shown.id}/_history/`), true);
     }
   });
   await check('a create about somebody else, or about nobody, is 403, and the server has nothing new', async () => {
