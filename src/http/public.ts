@@ -8,7 +8,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Gate } from '../pep/enforce.ts';
 import type { Reply } from '../pep/reply.ts';
 import type { Received, Seen } from '../pep/stages.ts';
-import { createBodyReader } from './body-reader.ts';
+import { createBodyReader, type BodyReader } from './body-reader.ts';
 import { createTrustedProxies } from './client-address.ts';
 import { judgeEdge } from './edge.ts';
 import { createPipelines } from './pipelines.ts';
@@ -40,7 +40,12 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
     const seen: Seen = { correlationId: randomUUID(), startedMs: performance.now(), remoteAddress: peer };
     metrics.inFlight.inc();
     try {
-      const { reply, unread } = await answer(request, response, seen);
+      const body = createBodyReader(request, response);
+      pipelines.enter(request, response, () => body.breakOff());
+      const received = receive(request, response, seen, body);
+      const refused = received.stage === 'refused';
+      const reply = await (refused ? gate.refuse(seen, received.error) : gate.enforce(received));
+      const unread = refused || (received.hasBody && !body.isRead());
       const close = reply.close || unread || draining();
       const sent = await sendReply(request, response, reply, close);
       note(seen, request.method ?? '', reply, sent);
@@ -53,14 +58,13 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
     }
   }
 
-  async function answer(
+  /** What the edge makes of a request. */
+  function receive(
     request: IncomingMessage,
     response: ServerResponse,
     seen: Seen,
-  ): Promise<{ readonly reply: Reply; readonly unread: boolean }> {
-    let received: Received;
-    const body = createBodyReader(request, response);
-    pipelines.enter(request, response, () => body.breakOff());
+    body: BodyReader,
+  ): Received | { readonly stage: 'refused'; readonly error: unknown } {
     try {
       const edge = judgeEdge({
         method: request.method ?? '',
@@ -69,7 +73,7 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
         rawHeaders: request.rawHeaders,
         remoteAddress: seen.remoteAddress,
       });
-      received = {
+      return {
         stage: 'received',
         ...edge,
         correlationId: seen.correlationId,
@@ -88,10 +92,8 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
         },
       };
     } catch (error) {
-      return { reply: await gate.refuse(seen, error), unread: true };
+      return { stage: 'refused', error };
     }
-    const reply = await gate.enforce(received);
-    return { reply, unread: received.hasBody && !body.isRead() };
   }
 
   /** One line and one count per request, at its end. */

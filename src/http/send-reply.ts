@@ -22,7 +22,7 @@ const PACE: Pace = { graceMs: 60_000, bytesPerMs: 8 };
  * Writes an answer. The last piece of a stream is held back until its record is durable: who has a whole answer has a record of it
  * (reliability §1.4). A stream that fails after its headers have left is cut off, never ended: half a document must not look whole.
  */
-export async function sendReply(
+export function sendReply(
   request: IncomingMessage,
   response: ServerResponse,
   reply: Reply,
@@ -35,12 +35,12 @@ export async function sendReply(
     case 'none':
       response.writeHead(status, status === 202 ? { ...reply.headers, 'content-length': '0' } : reply.headers);
       response.end();
-      return { bytes: 0, complete: true };
+      return Promise.resolve({ bytes: 0, complete: true });
     case 'bytes':
       response.writeHead(status, { ...reply.headers, 'content-length': String(body.bytes.byteLength) });
       // Of an answer to HEAD, node:http sends the headers only.
       endWith(response, body.bytes);
-      return { bytes: body.bytes.byteLength, complete: true };
+      return Promise.resolve({ bytes: body.bytes.byteLength, complete: true });
     case 'stream':
       return sendStream(request, response, reply, body, pace);
   }
