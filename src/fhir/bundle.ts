@@ -1,6 +1,6 @@
 import { GatewayError } from '../errors.ts';
 import { parseIfMatch, printETag } from './etag.ts';
-import { interactionId, interactionType, isWrite, type Interaction } from './interaction.ts';
+import { interactionId, interactionType, isOfVersion, isWrite, type Interaction } from './interaction.ts';
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from './json.ts';
 import { parseInteraction } from './parse-interaction.ts';
 import { interactionPath, printInteraction } from './print-interaction.ts';
@@ -104,7 +104,8 @@ function parseEntry(item: JsonValue, field: string, options: BundleOptions): Bun
     throw fault(`${field}.fullUrl`, 'must be urn:uuid or the entry’s own URL');
   }
   const ifMatch = request['ifMatch'];
-  if (ifMatch !== undefined && !isWrite(interaction)) throw fault(`${field}.request.ifMatch`, 'is for writes');
+  if (ifMatch !== undefined && !isOfVersion(interaction))
+    throw fault(`${field}.request.ifMatch`, `is for writes of what is there already, not for ${interaction.kind}`);
   return {
     interaction,
     ...(resource === undefined ? {} : { resource }),

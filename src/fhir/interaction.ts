@@ -280,6 +280,36 @@ export function isWrite(interaction: Interaction): boolean {
   }
 }
 
+/** Whether a write is of a version that is there already, so that `If-Match` can be kept. */
+export function isOfVersion({ kind }: Interaction): boolean {
+  switch (kind) {
+    case 'update':
+    case 'patch':
+    case 'delete':
+    case 'conditional-update':
+    case 'conditional-patch':
+    case 'conditional-delete':
+      return true;
+    case 'read':
+    case 'vread':
+    case 'history-instance':
+    case 'history-type':
+    case 'history-system':
+    case 'search-type':
+    case 'search-system':
+    case 'search-compartment':
+    case 'capabilities':
+    case 'options':
+    case 'create':
+    case 'conditional-create':
+    case 'bundle':
+    case 'operation-instance':
+    case 'operation-type':
+    case 'operation-system':
+      return false;
+  }
+}
+
 /** The resource type that an interaction is about; undefined at system level and for `*`. */
 export function interactionType(interaction: Interaction): string | undefined {
   if (!('type' in interaction) || interaction.type === '*') return undefined;

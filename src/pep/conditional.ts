@@ -20,6 +20,7 @@ import { refuseDenied, refuseRejected } from './refusal.ts';
 import type { Reply } from './reply.ts';
 import { answerRepresentation, type RepresentationOptions } from './representation.ts';
 import type { Authenticated, Decided, Permitted } from './stages.ts';
+import { staleCode, versionIdOf, wantedVersion } from './stored.ts';
 
 export type Conditional = ConditionalCreate | ConditionalUpdate | ConditionalPatch | ConditionalDelete;
 
@@ -60,7 +61,11 @@ export async function answerConditional(
   const { matches, isWhole, criteria } = search;
   if (matches.length > 1 || !isWhole) return refuseRejected(record, 'precondition_failed', 'several_match');
   const [found] = matches;
+  // A version of nothing is stale, whatever else the write would do (RFC 9110 §13.1.1).
+  if (found === undefined && conditional.kind !== 'conditional-patch' && wantedVersion(permitted) !== undefined)
+    return refuseRejected(record, staleCode(authenticated.addressed.tenant), 'stale_version');
   const onlyIfNone = { kind: 'conditional-create', type, criteria } as const;
+  const same: Partial<Authenticated> = found?.version === undefined ? {} : { onlyIfVersion: found.version };
   switch (conditional.kind) {
     case 'conditional-create':
       return found === undefined
@@ -75,15 +80,15 @@ export async function answerConditional(
         return on({ kind: 'create', type }, { onlyIfNone });
       }
       if (id !== undefined && id !== found.id) throw otherThanMatch();
-      return on({ kind: 'update', type, id: found.id }, { body: () => Promise.resolve({ ...body, id: found.id }) });
+      return on({ kind: 'update', type, id: found.id }, { ...same, body: () => Promise.resolve({ ...body, id: found.id }) });
     }
     case 'conditional-patch': {
       if (found === undefined) throw new GatewayError('not_found', 'nothing matches the criteria', { reason: 'none_matches' });
       const { format } = conditional;
-      return on({ kind: 'patch', type, id: found.id, ...(format === undefined ? {} : { format }) });
+      return on({ kind: 'patch', type, id: found.id, ...(format === undefined ? {} : { format }) }, same);
     }
     case 'conditional-delete':
-      if (found !== undefined) return on({ kind: 'delete', type, id: found.id });
+      if (found !== undefined) return on({ kind: 'delete', type, id: found.id }, same);
       await record.intent();
       return answerWritten(record, 204, {});
   }
@@ -158,11 +163,12 @@ function matchesIn({ entry }: JsonObject, type: string): readonly Match[] {
   for (const each of isJsonArray(entry) ? entry : []) {
     const resource = isJsonObject(each) ? each['resource'] : undefined;
     const search = isJsonObject(each) ? each['search'] : undefined;
-    const mode = isJsonObject(search) ? search['mode'] : 'match';
-    if (mode !== 'match' || !isJsonObject(resource) || resource['resourceType'] !== type) continue;
-    const { id, meta } = resource;
-    const version = isJsonObject(meta) ? meta['versionId'] : undefined;
-    if (typeof id === 'string') matches.push({ type, id, version: typeof version === 'string' ? version : undefined });
+    // Where a server does not say how an entry came, it matched.
+    const cameAlong = isJsonObject(search) && search['mode'] === 'include';
+    if (cameAlong || !isJsonObject(resource) || resource['resourceType'] !== type) continue;
+    const { id } = resource;
+    if (typeof id !== 'string') throw new GatewayError('internal', 'a match that has lost its id on its way through the permit');
+    matches.push({ type, id, version: versionIdOf(resource) });
   }
   return matches;
 }

@@ -1,7 +1,7 @@
 import type { AuditSink } from '../audit/sink.ts';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
-import { isWrite, type Interaction } from '../fhir/interaction.ts';
+import { isOfVersion, isWrite, type Interaction } from '../fhir/interaction.ts';
 import { interactionPath } from '../fhir/print-interaction.ts';
 import { parseJsonPatch } from '../fhir/json-patch.ts';
 import { parseJson, parseJsonObject, type JsonObject } from '../fhir/json.ts';
@@ -230,8 +230,8 @@ function insistOnFittingCondition({ received: { headers }, interaction }: Addres
     new GatewayError('invalid_header', `${field} ${problem}`, { fields: [{ field, problem }] });
   if (!isWrite(interaction) || 'via' in interaction) return;
   if (headers.has('if-none-match')) throw unfit('If-None-Match', 'is for reads; a create is conditional by If-None-Exist');
-  const isVersioned = interaction.kind !== 'create' && interaction.kind !== 'conditional-create' && interaction.kind !== 'bundle';
-  if (headers.has('if-match') && !isVersioned)
+  if (headers.has('if-unmodified-since')) throw unfit('If-Unmodified-Since', 'is not kept: name the version with If-Match');
+  if (headers.has('if-match') && !isOfVersion(interaction))
     throw unfit('If-Match', `is for what is there already, not for ${interaction.kind}`);
 }
 

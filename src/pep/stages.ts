@@ -84,6 +84,8 @@ export interface Authenticated {
   readonly patch?: () => Promise<JsonPatch>;
   /** Of a create that a conditional write came to: the server is to hold the criteria once more. */
   readonly onlyIfNone?: ConditionalCreate;
+  /** Of a write to what its criteria matched: the version that did, as `meta.versionId` has it. */
+  readonly onlyIfVersion?: string;
 }
 
 export interface Permitted {

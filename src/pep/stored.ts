@@ -1,5 +1,5 @@
 import { parseIfMatch } from '../fhir/etag.ts';
-import type { JsonObject } from '../fhir/json.ts';
+import { isJsonObject, type JsonObject } from '../fhir/json.ts';
 import { patientAt, soleWrittenPatient } from '../pdp/patient.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { VersionedResource } from '../usecase/workflow.ts';
@@ -47,10 +47,21 @@ export function wantedVersion({ authenticated }: Permitted): string | undefined 
 
 /** 428 where the rule wants a version and none is named, and what a stale one is, whatever the FHIR server would say. */
 export function versionFault(permitted: Permitted, wanted: string | undefined, stored: VersionedResource): Unready | undefined {
+  const { addressed, onlyIfVersion } = permitted.authenticated;
   if (wanted === undefined && permitted.verdict.rule.ifMatch === 'required')
     return { outcome: 'rejected', code: 'precondition_required', reason: 'if_match_missing' };
-  if (wanted === undefined || wanted === stored.version) return undefined;
-  return { outcome: 'rejected', code: staleCode(permitted.authenticated.addressed.tenant), reason: 'stale_version' };
+  const code = staleCode(addressed.tenant);
+  if (wanted !== undefined && wanted !== stored.version) return { outcome: 'rejected', code, reason: 'stale_version' };
+  // Another version may match the criteria no more.
+  if (onlyIfVersion !== undefined && onlyIfVersion !== versionIdOf(stored.resource))
+    return { outcome: 'rejected', code, reason: 'changed_meanwhile' };
+  return undefined;
+}
+
+/** What a resource itself says of its version. */
+export function versionIdOf({ meta }: JsonObject): string | undefined {
+  const version = isJsonObject(meta) ? meta['versionId'] : undefined;
+  return typeof version === 'string' ? version : undefined;
 }
 
 /** 409 in STU3, 412 in R4 (design §12). */
