@@ -111,6 +111,8 @@ const attackCase = z
     node: nodeAnswer.exactOptional(),
     /** What a server that was not set up by this suite may do differently. */
     insideOnly: z.literal(true).exactOptional(),
+    /** What a gate answers before a server that refuses this, although it is legal FHIR: nothing is shown by it either way. */
+    serverMayRefuse: z.strictObject({ status: z.array(z.int()).min(1), what: z.string().min(3) }).exactOptional(),
     note: z.string().exactOptional(),
     /** The corpus says otherwise: why it is wrong here. */
     judgedWrong: z.string().exactOptional(),

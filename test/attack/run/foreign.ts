@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { AttackArguments, ForeignBase } from './arguments.ts';
 import { loadCases, rowOf, type AttackCase } from './case.ts';
-import { createReport } from './report.ts';
+import { createReport, type Report } from './report.ts';
 import { bytesOf } from './run-case.ts';
 import { exchange, type Exchange } from './wire.ts';
 import type { AttackWorld, PresentedToken } from './world.ts';
@@ -17,12 +17,24 @@ export async function runForeign(base: ForeignBase, args: AttackArguments): Prom
     report.begin(name);
     for (const one of each) {
       const reason = whyNot(one, world);
-      if (reason === undefined) report.result(one.id, one.title, await run(one, world, base));
-      else report.skipped(one.id, reason);
+      if (reason !== undefined) report.skipped(one.id, reason);
+      else await tell(one, world, base, report);
     }
     report.end();
   }
   return report.finish();
+}
+
+/** A legal request that the server behind the gate refuses has neither passed nor failed; it is said. */
+async function tell(one: AttackCase, world: ForeignWorld, base: ForeignBase, report: Report): Promise<void> {
+  const { serverMayRefuse, ...asked } = one;
+  const problems = await run(asked, world, base);
+  const isRefused =
+    serverMayRefuse !== undefined &&
+    problems.length > 0 &&
+    (await run({ ...asked, status: serverMayRefuse.status }, world, base)).length === 0;
+  if (isRefused) report.refused(one.id, serverMayRefuse.what);
+  else report.result(one.id, one.title, problems);
 }
 
 interface ForeignWorld extends AttackWorld {

@@ -5,6 +5,8 @@ export interface Report {
   end(): void;
   waiting(id: string, why: string): void;
   skipped(id: string, why: string): void;
+  /** The server behind the gate refuses what is legal: neither passed nor failed. */
+  refused(id: string, what: string): void;
   /** @returns whether nothing failed */
   finish(): boolean;
 }
@@ -12,6 +14,7 @@ export interface Report {
 export function createReport(json: boolean): Report {
   const failures: { readonly id: string; readonly title: string; readonly problems: readonly string[] }[] = [];
   const waits: { readonly id: string; readonly why: string }[] = [];
+  const refusals: { readonly id: string; readonly what: string }[] = [];
   const skips: { readonly id: string; readonly why: string }[] = [];
   let passed = 0;
   let group = '';
@@ -47,9 +50,17 @@ export function createReport(json: boolean): Report {
     skipped: (id, why) => {
       skips.push({ id, why });
     },
+    refused: (id, what) => {
+      refusals.push({ id, what });
+      say(`  refused by the FHIR server ${id}: ${what}`);
+    },
     finish: () => {
-      if (json) console.log(JSON.stringify({ passed, failed: failures.length, failures, waiting: waits, skipped: skips }));
+      if (json)
+        console.log(
+          JSON.stringify({ passed, failed: failures.length, failures, waiting: waits, refused: refusals, skipped: skips }),
+        );
       if (skips.length > 0) say(`${skips.length} skipped: they need an inside view`);
+      if (refusals.length > 0) say(`${refusals.length} refused by the FHIR server, although they are legal`);
       if (waits.length > 0) say(`${waits.length} waiting`);
       say(`${passed} passed, ${failures.length} failed`);
       return failures.length === 0;
