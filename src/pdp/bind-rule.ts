@@ -1,3 +1,4 @@
+import { deepFreeze } from '../fhir/freeze.ts';
 import { interactionId, interactionType, type Interaction } from '../fhir/interaction.ts';
 import type { JsonObject } from '../fhir/json.ts';
 import { interactionPath, resourcePath } from '../fhir/print-interaction.ts';
@@ -81,14 +82,9 @@ export function accessRequest({ question, selected, body }: Case, { rule, patien
 function freezeInteraction(interaction: Interaction): Interaction {
   if ('parameters' in interaction) deepFreeze(interaction.parameters);
   if ('criteria' in interaction) deepFreeze(interaction.criteria);
+  if ('input' in interaction) deepFreeze(interaction.input);
   if ('compartment' in interaction) Object.freeze(interaction.compartment);
   return Object.freeze(interaction);
-}
-
-function deepFreeze(value: unknown): void {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return;
-  Object.freeze(value);
-  for (const member of Object.values(value)) deepFreeze(member);
 }
 
 /** The ledger again, whatever the use case made of it: state, requester, purpose, time, path and operation. */

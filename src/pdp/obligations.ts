@@ -136,7 +136,7 @@ export function resolveObligations(
         break;
     }
   }
-  const unfit = fitFault(interaction, { guard, local, narrowings, filters, redacted });
+  const unfit = fitFault(interaction, { guard, local, narrowings, filters, reviews, redacted, requestHeaders, responseHeaders });
   if (unfit !== undefined) return unfit;
   return {
     ...(guard === undefined ? {} : { guard }),
@@ -160,11 +160,15 @@ interface Fitting {
   readonly local: LocalAnswer<unknown> | undefined;
   readonly narrowings: readonly unknown[];
   readonly filters: readonly unknown[];
+  readonly reviews: readonly unknown[];
   readonly redacted: readonly unknown[];
+  readonly requestHeaders: object;
+  readonly responseHeaders: object;
 }
 
 /** An obligation that could not be kept would be a promise without effect. */
-function fitFault(interaction: Interaction, { guard, local, narrowings, filters, redacted }: Fitting): RuleFault | undefined {
+function fitFault(interaction: Interaction, fitting: Fitting): RuleFault | undefined {
+  const { guard, local, narrowings, filters, reviews, redacted } = fitting;
   const { kind } = interaction;
   const isChange = kind === 'update' || kind === 'patch';
   // What changes something goes up only under a guard: nothing of the caller's bytes is passed on unjudged.
@@ -178,6 +182,19 @@ function fitFault(interaction: Interaction, { guard, local, narrowings, filters,
     if (local !== undefined || narrowings.length > 0 || filters.length > 0)
       return { code: 'obligation_unfit', text: `what is for reads does not fit ${kind}` };
   }
+  if (filters.length > 0 && !isListed(kind)) return { code: 'obligation_unfit', text: `a filter is for lists, not for ${kind}` };
+  const isOperation = 'operation' in interaction;
+  // What was written comes back as its own read has it, or not at all.
+  const isAnswered = !isWrite(interaction) || isOperation || guard?.kind === 'code';
+  if (!isAnswered && (redacted.length > 0 || reviews.length > 0))
+    return {
+      code: 'obligation_unfit',
+      text: `${kind} answers with nothing of its own: redact and review are for the rule of its read`,
+    };
+  if (!isAnswered && kind !== 'bundle' && !isEmpty(fitting.responseHeaders))
+    return { code: 'obligation_unfit', text: `the headers of the answer to ${kind} are the gate’s` };
+  if (isWrite(interaction) && !isOperation && !isEmpty(fitting.requestHeaders))
+    return { code: 'obligation_unfit', text: `what goes up of ${kind} has the gate’s own headers` };
   if (filters.length > 0 && 'parameters' in interaction && interaction.parameters.some(({ key }) => TAKES_AWAY.has(key)))
     return { code: 'obligation_unfit', text: 'a filter needs all elements: no _elements and no _summary' };
   if ('type' in interaction && interaction.type === 'Binary' && (filters.length > 0 || redacted.length > 0))
@@ -214,6 +231,15 @@ export function isCarriedOut(interaction: Interaction): boolean {
     case 'bundle':
       return true;
   }
+}
+
+/** Whether it is answered by entries that can be left out. */
+function isListed(kind: Interaction['kind']): boolean {
+  return kind.startsWith('search-') || kind.startsWith('history-');
+}
+
+function isEmpty(headers: object): boolean {
+  return Object.keys(headers).length === 0;
 }
 
 function merged(

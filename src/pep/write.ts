@@ -1,5 +1,6 @@
 import { GatewayError } from '../errors.ts';
 import { parseIfMatch, printETag } from '../fhir/etag.ts';
+import { deepFreeze } from '../fhir/freeze.ts';
 import { isJsonObject, type JsonObject } from '../fhir/json.ts';
 import { within } from '../pdp/deadline.ts';
 import type { Tenant } from '../tenant/tenant.ts';
@@ -10,8 +11,10 @@ import type { AnswerOptions } from './answer-options.ts';
 import type { RequestRecord } from './record.ts';
 import { refuseRejected } from './refusal.ts';
 import type { Reply } from './reply.ts';
+import { redact } from './redact.ts';
 import { reviewAnswer } from './review.ts';
 import type { Permitted } from './stages.ts';
+import { staleCode } from './stored.ts';
 
 export interface WriteOptions extends AnswerOptions {
   /** What follows the write: recorded before it is sent. */
@@ -151,22 +154,14 @@ async function answerStored(
   stored: VersionedResource,
   options: WriteOptions,
 ): Promise<Reply> {
-  const reviewed = await reviewAnswer(permitted, record, stored.resource, options);
+  const { tenant } = permitted.authenticated.addressed;
+  const shown = redact(stored.resource, permitted.verdict.redacted, tenant.fhir.version);
+  const reviewed = await reviewAnswer(permitted, record, shown, options);
   const headers = new Map(reviewed === stored.resource ? [['etag', printETag(stored.version)]] : []);
-  return answerResource(permitted, record, reviewed, headers, options.upstream(permitted.authenticated.addressed.tenant));
+  return answerResource(permitted, record, reviewed, headers, options.upstream(tenant));
 }
 
 function withVersion(resource: JsonObject, version: string): JsonObject {
   const meta = resource['meta'];
   return { ...resource, meta: { ...(isJsonObject(meta) ? meta : {}), versionId: version } };
-}
-
-function staleCode(tenant: Tenant): 'conflict' | 'precondition_failed' {
-  return tenant.fhir.version === 'STU3' ? 'conflict' : 'precondition_failed';
-}
-
-function deepFreeze(value: unknown): void {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return;
-  Object.freeze(value);
-  for (const member of Object.values(value)) deepFreeze(member);
 }

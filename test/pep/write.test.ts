@@ -20,12 +20,15 @@ interface World {
   readonly version?: 'STU3' | 'R4';
   readonly ifMatch?: string;
   readonly judged?: JsonObject;
+  readonly redacted?: readonly string[];
 }
 
 const task = { resourceType: 'Task', id: '1', status: 'requested', meta: { versionId: '3' } };
 const metrics = createMetrics(false);
 
-async function write(world: World = {}): Promise<{ readonly steps: readonly string[]; readonly end: string }> {
+async function write(
+  world: World = {},
+): Promise<{ readonly steps: readonly string[]; readonly end: string; readonly body?: string }> {
   const steps: string[] = [];
   const step = <T>(name: string, work: (() => Promise<T>) | undefined, otherwise: T): Promise<T> => {
     steps.push(name);
@@ -47,6 +50,7 @@ async function write(world: World = {}): Promise<{ readonly steps: readonly stri
       request: { resource: { type: 'Task', id: '1' } },
       selected: { useCase: { id: 'notes' } },
       reviews: [],
+      redacted: world.redacted ?? [],
       responseHeaders: {},
     },
   } as unknown as Permitted;
@@ -80,8 +84,8 @@ async function write(world: World = {}): Promise<{ readonly steps: readonly stri
   } as unknown as WriteOptions;
   const record = openRecord(received, sink, createClock(), metrics);
   try {
-    const { status } = await answerWrite(permitted, guard, record, options);
-    return { steps, end: String(status) };
+    const { status, body } = await answerWrite(permitted, guard, record, options);
+    return { steps, end: String(status), ...(body.kind === 'bytes' ? { body: Buffer.from(body.bytes).toString() } : {}) };
   } catch (error) {
     return { steps, end: error instanceof GatewayError ? (error.options.reason ?? error.code) : String(error) };
   }
@@ -92,6 +96,14 @@ describe('a write of another party', () => {
     const { steps, end } = await write();
     expect(end).toBe('200');
     expect(steps).toEqual(['audit intent', 'read', 'audit event', 'intend', 'put', 'settled', 'audit outcome']);
+  });
+
+  it('is answered without what is redacted', async () => {
+    const judged = { ...task, status: 'accepted', note: [{ text: 'secret' }] };
+    expect((await write({ judged })).body).toContain('secret');
+    const { body } = await write({ judged, redacted: ['Task.note'] });
+    expect(JSON.parse(body ?? '')).toMatchObject({ status: 'accepted', meta: { tag: [{ code: 'SUBSETTED' }] } });
+    expect(body).not.toContain('secret');
   });
 
   it('is not even judged without the record of it (A3)', async () => {
