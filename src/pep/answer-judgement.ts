@@ -3,7 +3,6 @@ import type { Interaction, OperationInstance } from '../fhir/interaction.ts';
 import { isJsonArray, isJsonObject, type JsonObject } from '../fhir/json.ts';
 import { nameEntries } from '../upstream/bundle.ts';
 import type { Upstream } from '../upstream/forward.ts';
-import { raised } from './alarm.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { isListing } from './entries.ts';
 import { judgeListing } from './listing.ts';
@@ -19,20 +18,6 @@ import type { Permitted } from './stages.ts';
  * @throws GatewayError `upstream_failed` when the server did not do what it was asked, which is an alarm; `not_found` for a document of nothing
  */
 export async function judgeRead(
-  permitted: Permitted,
-  record: RequestRecord,
-  body: JsonObject,
-  upstream: Upstream,
-  options: AnswerOptions,
-): Promise<JsonObject | 'not-shown'> {
-  try {
-    return await judged(permitted, record, body, upstream, options);
-  } catch (error) {
-    throw raised(error, record, options.metrics);
-  }
-}
-
-async function judged(
   permitted: Permitted,
   record: RequestRecord,
   body: JsonObject,

@@ -2,7 +2,6 @@ import { GatewayError } from '../errors.ts';
 import type { FhirVersion } from '../fhir/version.ts';
 import type { AlarmKind } from '../metrics.ts';
 import type { UpstreamAnswer } from '../upstream/forward.ts';
-import { raised } from './alarm.ts';
 import { contentTypeOf } from './answer-body.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import type { RequestRecord } from './record.ts';
@@ -48,7 +47,7 @@ export async function beginXml(
         const { correlationId } = record.received;
         logger.error({ module: 'pep', tenant, correlationId, reason, err: error }, 'an answer in XML was cut off');
       }
-      throw raised(error, record, metrics);
+      throw error;
     }
   }
   const chunks = watched()[Symbol.asyncIterator]();

@@ -109,6 +109,8 @@ async function readAs(
   const interaction = { kind: 'read', type, id, parameters: [], head: false } as const;
   const authenticated = { ...permitted.authenticated, interaction };
   const verdict = await options.decisions.decide(questionOf(authenticated, record, options.clock));
+  // What could not be judged because a look-up failed is not left out of what looks whole.
+  if (verdict.effect === 'deny' && verdict.cause instanceof GatewayError) throw verdict.cause;
   // What a use case would answer in the custodian's place is no part of the custodian's document.
   if (verdict.effect === 'deny' || verdict.local !== undefined) return undefined;
   const upstream = options.upstream(authenticated.addressed.tenant);

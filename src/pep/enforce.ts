@@ -13,6 +13,7 @@ import type { DecisionPoint } from '../pdp/decide.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import { address, type AddressOptions } from './address.ts';
 import type { Admission } from './admission.ts';
+import { raise } from './alarm.ts';
 import { settleFormat } from './answer-format.ts';
 import { answerRead } from './answer.ts';
 import { readResource } from './body.ts';
@@ -73,20 +74,24 @@ export function createGate(options: GateOptions): Gate {
     switch (decided.stage) {
       case 'denied':
         noteDenial(decided, record);
-        // The caller is denied all the same; that a store or a use case failed is the operator's to know.
-        if (decided.verdict.cause !== undefined) logged(decided.verdict.cause, record);
         return refuseDenied(record, decided.verdict.reason, decided.verdict.shown);
       case 'permitted':
         return forward(decided, record);
     }
   }
 
-  function judge(authenticated: Authenticated, record: RequestRecord): Promise<Decided> {
+  async function judge(authenticated: Authenticated, record: RequestRecord): Promise<Decided> {
     const { caller, addressed } = authenticated;
     // Who asks with a v2 token is known once the role is: what the decision looks up is on record with it.
     const selected = caller.claims === undefined ? undefined : options.decisions.select(addressed.tenant, caller.purposes);
     if (selected !== undefined && !('effect' in selected)) record.selected(selected);
-    return decide(authenticated, record, options.decisions, options.clock);
+    return noted(await decide(authenticated, record, options.decisions, options.clock), record);
+  }
+
+  /** The caller is denied all the same; that a store or a use case failed is the operator's to know. */
+  function noted(decided: Decided, record: RequestRecord): Decided {
+    if (decided.stage === 'denied' && decided.verdict.cause !== undefined) logged(decided.verdict.cause, record);
+    return decided;
   }
 
   async function alone(authenticated: Authenticated, record: RequestRecord): Promise<Reply> {
@@ -146,8 +151,8 @@ export function createGate(options: GateOptions): Gate {
     throw new GatewayError('internal', `nothing carries out ${interaction.kind}`);
   }
 
-  function judgeBeside(authenticated: Authenticated, record: RequestRecord): Promise<Decided> {
-    return ask(authenticated, record, options.decisions, options.clock);
+  async function judgeBeside(authenticated: Authenticated, record: RequestRecord): Promise<Decided> {
+    return noted(await ask(authenticated, record, options.decisions, options.clock), record);
   }
 
   async function mayRead(
@@ -158,7 +163,8 @@ export function createGate(options: GateOptions): Gate {
   ): Promise<Permitted | undefined> {
     const interaction: Interaction = { kind: 'read', type, id, parameters: [], head: false };
     const decided = await judgeBeside({ ...authenticated, interaction, answer: 'json' }, record);
-    return decided.stage === 'permitted' ? decided : undefined;
+    // What a use case answers in the custodian's place is no right to what the custodian has.
+    return decided.stage === 'permitted' && decided.verdict.local === undefined ? decided : undefined;
   }
 
   /** Callers learn a code, operators learn why: what was missing, and which credentials of the token did not count. */
@@ -180,6 +186,7 @@ export function createGate(options: GateOptions): Gate {
   function logged(error: unknown, record: RequestRecord): unknown {
     if (error instanceof GatewayError && error.status < 500) return error;
     const { correlationId } = record.received;
+    raise(error, record, options.metrics);
     options.logger.error({ module: 'pep', tenant: record.tenant?.id, correlationId, err: error }, 'a request failed');
     return error;
   }

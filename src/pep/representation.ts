@@ -1,6 +1,7 @@
 import { printJson, type JsonObject } from '../fhir/json.ts';
 import { prefersRepresentation } from '../fhir/prefer.ts';
 import { rewriteBody } from '../upstream/rewrite.ts';
+import { raise } from './alarm.ts';
 import { JSON_CONTENT } from './answer-headers.ts';
 import { judgeRead } from './answer-judgement.ts';
 import type { AnswerOptions } from './answer-options.ts';
@@ -59,6 +60,7 @@ async function readableOf(
     return judged === 'not-shown' ? undefined : judged;
   } catch (error) {
     const { correlationId } = record.received;
+    raise(error, record, options.metrics);
     options.logger.error({ module: 'pep', tenant: tenant.id, correlationId, err: error }, 'what was written could not be shown');
     return undefined;
   }

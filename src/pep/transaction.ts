@@ -4,7 +4,6 @@ import { parseETag } from '../fhir/etag.ts';
 import { isJsonArray, isJsonObject, printJson, type JsonObject, type JsonValue } from '../fhir/json.ts';
 import { FHIR_JSON } from '../fhir/media.ts';
 import { isWrite } from '../fhir/interaction.ts';
-import { raised } from './alarm.ts';
 import { answerResource } from './answer.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { discard, insistOnJson, parseAnswer, readWhole } from './answer-body.ts';
@@ -20,6 +19,8 @@ import { prepareCreate } from './create.ts';
 import { prepareDelete } from './delete.ts';
 import type { Prepared } from './prepared.ts';
 import type { RepresentationOptions } from './representation.ts';
+import { staleCode } from './stored.ts';
+import type { Tenant } from '../tenant/tenant.ts';
 
 export interface TransactionOptions extends RepresentationOptions {
   judge(authenticated: Authenticated, record: RequestRecord): Promise<Decided>;
@@ -154,7 +155,7 @@ async function send(
   });
   if (answer.status !== 200) {
     discard(answer.body);
-    const code = rejectionOf(answer.status, tenant.fhir.version);
+    const code = rejectionOf(answer.status, tenant);
     if (code !== undefined) return refuseWhole({ problem: 'rejected', code, reason: 'upstream_rejected' }, open, record);
     throw new GatewayError('upstream_failed', `the FHIR server answered a transaction with ${String(answer.status)}`, {
       reason: `upstream_status_${String(answer.status)}`,
@@ -164,7 +165,7 @@ async function send(
   try {
     insistOnJson(answer);
     const said = parseAnswer(await readWhole(answer.body, options.maxReviewBytes));
-    const entries = readEntries(said, ready.length, record, options);
+    const entries = readEntries(said, ready.length);
     entry = await Promise.all(ready.map((each, index) => answerEntry(each, entries[index], options)));
   } catch (error) {
     discard(answer.body);
@@ -191,10 +192,10 @@ async function prepare(permitted: Permitted, { entry, record }: EntryRequest, op
 }
 
 /** @throws GatewayError `upstream_failed` for another number of entries: verdicts would go to the wrong ones (attack case B18) */
-function readEntries(bundle: JsonObject, count: number, record: RequestRecord, options: AnswerOptions): readonly JsonValue[] {
+function readEntries(bundle: JsonObject, count: number): readonly JsonValue[] {
   const { resourceType, type, entry } = bundle;
   if (resourceType === 'Bundle' && type === 'transaction-response' && isJsonArray(entry) && entry.length === count) return entry;
-  throw unproved('the answer to the transaction is not one for each entry', record, options);
+  throw unproved('the answer to the transaction is not one for each entry');
 }
 
 /** What of the server's entry may leave: of a write its place and version, of a read what was proved. */
@@ -203,7 +204,7 @@ async function answerEntry(
   said: JsonValue | undefined,
   options: AnswerOptions,
 ): Promise<JsonObject> {
-  const unusable = (): unknown => unproved('an entry of the answer is not what was asked for', request.record, options);
+  const unusable = (): GatewayError => unproved('an entry of the answer is not what was asked for');
   const response = isJsonObject(said) ? said['response'] : undefined;
   const given = isJsonObject(response) && typeof response['status'] === 'string' ? Number.parseInt(response['status'], 10) : NaN;
   if (!isJsonObject(said) || !isJsonObject(response) || !(given >= 200 && given < 500)) throw unusable();
@@ -232,13 +233,13 @@ async function answerEntry(
   };
 }
 
-function unproved(problem: string, record: RequestRecord, { metrics }: AnswerOptions): unknown {
-  return raised(new GatewayError('upstream_failed', problem, { reason: 'answer_unproved' }), record, metrics);
+function unproved(problem: string): GatewayError {
+  return new GatewayError('upstream_failed', problem, { reason: 'answer_unproved' });
 }
 
-function rejectionOf(status: number, version: 'STU3' | 'R4'): ErrorCode | undefined {
+function rejectionOf(status: number, tenant: Tenant): ErrorCode | undefined {
   if (status === 400 || status === 422) return 'unprocessable';
-  if (status === 409 || status === 412) return version === 'STU3' ? 'conflict' : 'precondition_failed';
+  if (status === 409 || status === 412) return staleCode(tenant);
   return undefined;
 }
 

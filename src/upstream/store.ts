@@ -139,7 +139,8 @@ function readResource(answer: Answer, type: string, id: string): JsonObject {
     // It is the server's fault here, not a caller's: no 400.
     throw failure('answered with JSON that cannot be read', undefined, cause);
   }
-  if (resource['resourceType'] !== type || resource['id'] !== id) throw failure('answered with another resource');
+  if (resource['resourceType'] !== type || resource['id'] !== id)
+    throw failure('answered with another resource', 'upstream_other_resource');
   return resource;
 }
 

@@ -155,8 +155,8 @@ describe('an assembled document', () => {
       if (request.url === '/fhir/Observation/2') response.writeHead(500).end();
       else serverOf(store)(request, response, body);
     };
-    // The look-up of the decision fails: a denial of that one.
-    expect(namesOf(await ask(assembling))).toEqual(['Composition/1', 'Patient/mine', 'Observation/1']);
+    // The look-up of the decision fails: nobody knows whether it belongs to what would look whole.
+    expect((await ask(assembling)).status).toBe(502);
     assembling.fhir = (request, response, body) => {
       if (request.url === '/fhir/Patient/mine') response.writeHead(500).end();
       else serverOf(store)(request, response, body);
