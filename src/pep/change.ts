@@ -5,7 +5,7 @@ import type { JsonObject } from '../fhir/json.ts';
 import type { ChangeGuard } from '../usecase/decision.ts';
 import type { WriteResult } from '../usecase/workflow.ts';
 import type { AnswerOptions } from './answer-options.ts';
-import { judgeChanges, withServersMeta } from './changes.ts';
+import { judgeChanges, placeBeyond, withServersMeta } from './changes.ts';
 import { refuseUnready, type Named, type Prepared, type Unready } from './prepared.ts';
 import type { RequestRecord } from './record.ts';
 import { referredFault } from './referred.ts';
@@ -66,14 +66,18 @@ export async function prepareChange(
   if (stored === undefined) return { outcome: 'denied', reason: 'stored_not_there' };
   const unready = storedFault(permitted, stored.resource) ?? versionFault(permitted, wanted, stored);
   if (unready !== undefined) return unready;
-  const proposed = await propose(permitted, stored.resource, record, options);
+  const proposed = await propose(permitted, changes, stored.resource, record, options);
   if (proposed.outcome !== 'proposed') return proposed;
   const fault =
     proposedFault(permitted, proposed.resource) ??
     (await referredFault(permitted, proposed.resource, stored.resource, record, options));
   if (fault !== undefined) return fault;
   const change = judgeChanges(changes, stored.resource, proposed.resource);
-  if (change !== undefined) return { outcome: 'rejected', code: 'unprocessable', ...change };
+  if (change !== undefined) {
+    // Which of the caller's elements differ tells what is stored: that is for who may read all of it (attack case R2).
+    const places = (await mayReadAll(permitted, record, options, type, id)) ? { expression: change.expression } : {};
+    return { outcome: 'rejected', code: 'unprocessable', reason: change.reason, ...places };
+  }
   const resource = withServersMeta(proposed.resource);
   return { outcome: 'ready', sent: { ...named, interaction: { kind: 'update', type, id }, resource, ifMatch: stored.version } };
 }
@@ -81,6 +85,7 @@ export async function prepareChange(
 /** The new version: what an update brings, or what a patch makes of the stored one. */
 async function propose(
   permitted: Permitted,
+  changes: ChangeGuard,
   stored: JsonObject,
   record: RequestRecord,
   options: RepresentationOptions,
@@ -89,10 +94,14 @@ async function propose(
   if (interaction.kind !== 'patch') return { outcome: 'proposed', resource: await permitted.authenticated.body() };
   const { type, id } = interaction;
   const patch = await patchOf(permitted);
-  // Whether a test succeeds, and what a copy writes elsewhere, tells what is stored (attack case R2): that is for who may read all of it.
+  // Whether a test succeeds, what a copy writes elsewhere, and whether a value is what is there already, tells what is stored (attack case R2): that is for
+  // who may read all of it.
   const reads = patch.some(({ op }) => op === 'test' || op === 'copy' || op === 'move');
-  if (reads && !(await mayReadAll(permitted, record, options, type, id)))
-    return { outcome: 'denied', reason: 'patch_reads_without_right' };
+  const beyond = placeBeyond(changes, type, patch);
+  if ((reads || beyond !== undefined) && !(await mayReadAll(permitted, record, options, type, id))) {
+    if (reads || beyond === undefined) return { outcome: 'denied', reason: 'patch_reads_without_right' };
+    return { outcome: 'rejected', code: 'unprocessable', reason: 'element_not_changeable', expression: [beyond] };
+  }
   const patched = applyJsonPatch(stored, patch);
   if (patched.outcome === 'unfit')
     return { outcome: 'rejected', code: 'unprocessable', reason: 'patch_step_unfit', expression: [`[${String(patched.step)}]`] };

@@ -1,4 +1,5 @@
 import { equalJson } from '../fhir/json-equal.ts';
+import type { JsonPatch } from '../fhir/json-patch.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../fhir/json.ts';
 import type { ChangeGuard } from '../usecase/decision.ts';
 
@@ -23,8 +24,7 @@ const LINKED: ReadonlySet<string> = new Set(['Patient', 'Person', 'RelatedPerson
 export function judgeChanges(guard: ChangeGuard, stored: JsonObject, proposed: JsonObject): ChangeFault | undefined {
   const type = typeof proposed['resourceType'] === 'string' ? proposed['resourceType'] : '';
   const changed = changedElements(stored, proposed);
-  const allowed = (name: string): boolean =>
-    guard.changed.includes(name) || (guard.changed.includes('*') && !(name === 'link' && LINKED.has(type)));
+  const allowed = (name: string): boolean => mayChange(guard, type, name);
   const beyond = changed.filter((name) => name !== 'meta' && !allowed(name));
   if (beyond.length > 0) return { reason: 'element_not_changeable', expression: beyond.map((name) => `${type}.${name}`) };
   const labels = LABELS.filter(
@@ -41,6 +41,25 @@ export function judgeChanges(guard: ChangeGuard, stored: JsonObject, proposed: J
     if (same(from, to)) continue;
     if (!steps.some((step) => step.from === from && step.to === to))
       return { reason: 'state_not_allowed', expression: [`${type}.${element}`] };
+  }
+  return undefined;
+}
+
+function mayChange({ changed }: ChangeGuard, type: string, name: string): boolean {
+  return changed.includes(name) || (changed.includes('*') && !(name === 'link' && LINKED.has(type)));
+}
+
+/** The first place of a patch that no guard would let change, whatever stands there; undefined when there is none. */
+export function placeBeyond(guard: ChangeGuard, type: string, patch: JsonPatch): string | undefined {
+  for (const { path } of patch) {
+    const [first, second] = path;
+    const name = first.replace(/^_/, '');
+    const isLabel = second === undefined || LABELS.includes(second);
+    const allowed =
+      name === 'meta' && isLabel
+        ? second !== undefined && guard.changed.includes(`meta.${second}`)
+        : mayChange(guard, type, name);
+    if (!allowed) return second !== undefined && name === 'meta' ? `${type}.meta.${second}` : `${type}.${name}`;
   }
   return undefined;
 }

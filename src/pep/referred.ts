@@ -1,10 +1,11 @@
 import type { JsonObject } from '../fhir/json.ts';
-import { localReference, printReference, references, type LocalReference } from '../fhir/reference.ts';
+import { parseReference, printReference, references, type Reference } from '../fhir/reference.ts';
 import { isSharedType } from '../fhir/version.ts';
 import type { Unready } from './prepared.ts';
 import type { RequestRecord } from './record.ts';
 import type { RepresentationOptions } from './representation.ts';
 import type { Permitted } from './stages.ts';
+import type { Bases } from '../upstream/rewrite.ts';
 
 /** Each may be a look-up at the FHIR server. */
 const MAX_REFERRED = 25;
@@ -22,21 +23,45 @@ export async function referredFault(
 ): Promise<Unready | undefined> {
   const { patient, request } = permitted.verdict;
   const { type = '', id = '' } = request.resource;
-  const known = new Set([`${type}/${id}`, patient?.reference, ...(stored === undefined ? [] : namedIn(stored).keys())]);
-  const anew = [...namedIn(proposed)].filter(([name, each]) => !isSharedType(each.type) && !known.has(name));
+  const { bases } = options.upstream(permitted.authenticated.addressed.tenant);
+  const known = new Set([`${type}/${id}`, patient?.reference, ...(stored === undefined ? [] : namedIn(stored, bases).keys())]);
+  const anew = [...namedIn(proposed, bases)].filter(([name]) => !known.has(name));
   if (anew.length > MAX_REFERRED) return { outcome: 'rejected', code: 'unprocessable', reason: 'too_many_references' };
   for (const [, each] of anew) {
-    if ((await options.mayRead(permitted, record, each.type, each.id)) === undefined)
-      return { outcome: 'denied', reason: 'refers_to_unreadable' };
+    // What a server would search for, or read in a way of its own, may be anybody's.
+    const isRight = each.kind === 'local' && (await options.mayRead(permitted, record, each.type, each.id)) !== undefined;
+    if (!isRight) return { outcome: 'denied', reason: 'refers_to_unreadable' };
   }
   return undefined;
 }
 
-function namedIn(resource: JsonObject): ReadonlyMap<string, LocalReference> {
-  const named = new Map<string, LocalReference>();
-  for (const { value } of references(resource)) {
-    const local = localReference(value);
-    if (local !== undefined) named.set(printReference(local), local);
+/** What a resource names of the custodian's that is about somebody, each once, however it is written. */
+function namedIn(resource: JsonObject, bases: Bases): ReadonlyMap<string, Reference> {
+  const named = new Map<string, Reference>();
+  for (const { value, element } of references(resource)) {
+    const reference = parseAtEither(value, bases);
+    switch (reference.kind) {
+      case 'local':
+        if (!isSharedType(reference.type)) named.set(printReference(reference), reference);
+        break;
+      case 'conditional':
+        if (!isSharedType(reference.type)) named.set(value, reference);
+        break;
+      case 'invalid':
+        // The url of an Attachment may be anything.
+        if (element === 'Reference') named.set(value, reference);
+        break;
+      case 'contained':
+      case 'urn':
+      case 'foreign':
+        break;
+    }
   }
   return named;
+}
+
+/** The custodian has two names: ours for it, and its own. */
+function parseAtEither(text: string, bases: Bases): Reference {
+  const reference = parseReference(text, bases.public);
+  return reference.kind === 'foreign' ? parseReference(text, bases.upstream) : reference;
 }

@@ -25,7 +25,8 @@ async function prepare(proposed: JsonObject, stored: JsonObject | 'nothing' = ab
     },
   } as unknown as Permitted;
   const store = { read: () => Promise.resolve(stored === 'nothing' ? undefined : { resource: stored, version: '3' }) };
-  const options = { upstream: () => ({ store }) } as unknown as RepresentationOptions;
+  const bases = { upstream: 'http://fhir/fhir', public: 'https://gate/a/fhir' };
+  const options = { upstream: () => ({ store, bases }) } as unknown as RepresentationOptions;
   const record = { lookUp: () => Promise.resolve() } as unknown as RequestRecord;
   return prepareChange(permitted, { changed: ['*'] }, '3', record, options);
 }
