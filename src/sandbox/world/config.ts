@@ -23,6 +23,7 @@ export function gatewayConfig(ports: Ports, parts: readonly Part[], useCaseFolde
                 url: tenant.fhir.url,
                 version: tenant.definition.fhirVersion,
                 ...(tenant.definition.document === undefined ? {} : { document: tenant.definition.document }),
+                ...(tenant.definition.xml === undefined ? {} : { xml: tenant.definition.xml }),
               },
               useCases: tenant.definition.useCases,
             },

@@ -22,6 +22,8 @@ export interface TenantDefinition {
   readonly fhirUrl?: string;
   /** Who makes `$document`; as in `sluis.yaml`. */
   readonly document?: 'upstream' | 'assemble';
+  /** Whether XML can be had; as in `sluis.yaml`. */
+  readonly xml?: 'none' | 'relative';
   /** Settings of each use case, as they stand in `sluis.yaml`. */
   readonly useCases: Readonly<Record<string, unknown>>;
   /** Compound services of its DID document: name to endpoints; `oauth` is added. */

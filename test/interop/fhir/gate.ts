@@ -96,7 +96,7 @@ export function createGate({ description }: Sandbox, server: ServerClient): Gate
 const HEADERS: ReadonlySet<string> = new Set(
   `cache-control connection content-disposition content-location content-length content-type date etag keep-alive last-modified transfer-encoding vary
   x-content-type-options x-request-id www-authenticate x-user-session location idempotency-replayed content-security-policy
-  referrer-policy x-frame-options retry-after allow`.split(/\s+/),
+  referrer-policy x-frame-options retry-after allow accept-patch`.split(/\s+/),
 );
 
 /** Of the server nothing leaves: not where it is, not what it is, not what it says about its errors. */

@@ -13,6 +13,7 @@ import { attackResources, marker } from '../../../src/sandbox/world/attack.ts';
 import { createChartGate, CUSTODIAN, storedIds, type ChartGate } from './chart/gate.ts';
 import { attackWorldBefore, checkChart } from './chart/index.ts';
 import { createReport } from './report.ts';
+import { checkWrites, startWritesWorld } from './writes/index.ts';
 import { createServerClient, exchange, loadResources, type ServerClient } from './server.ts';
 import { same } from './store-checks.ts';
 
@@ -42,11 +43,23 @@ async function run(server: ServerClient): Promise<void> {
       same([status, text.includes(new URL(server.base).host)], [200, false]);
     });
     await checkChart(report, gate, server);
+    await checkAllWrites(server);
     const said = await report.check('the attack suite finds nothing', () => attack(gate));
     if (said !== undefined) report.line(`      ${said.join('\n      ')}`);
   } finally {
     await sandbox.close();
     await forget(server).catch((error: unknown) => report.line(`what was created is still there: ${String(error)}`));
+  }
+}
+
+/** Writes of every kind, in a world of their own: there XML can be had, which the attack suite does not expect. */
+async function checkAllWrites(server: ServerClient): Promise<void> {
+  const sandbox = await report.check('a world starts in which one patient may be written about', () => startWritesWorld(server));
+  if (sandbox === undefined) return;
+  try {
+    await checkWrites(report, sandbox, server);
+  } finally {
+    await sandbox.close();
   }
 }
 

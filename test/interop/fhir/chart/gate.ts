@@ -21,7 +21,7 @@ export interface ChartRequest {
 export interface ChartGate {
   /** The public FHIR base. */
   readonly base: string;
-  /** A request with a token for `chart`; whatever comes back is searched for what must not leave. */
+  /** A request with a token for the use case; whatever comes back is searched for what must not leave. */
   send(method: string, path: string, request?: ChartRequest): Promise<Exchange>;
   /** Every page of a search, the first one by this path. */
   pages(path: string): Promise<readonly Exchange[]>;
@@ -31,14 +31,15 @@ export interface ChartGate {
 const issued = z.object({ access_token: z.string() });
 const MAX_PAGES = 40;
 
-export function createChartGate({ description }: Sandbox, server: ServerClient): ChartGate {
+/** @param scope of its tokens: which role of which use case asks */
+export function createChartGate({ description }: Sandbox, server: ServerClient, scope = 'chart'): ChartGate {
   const base = `${description.public}${BASE_PATH}`;
   const tokens = new Map<string, Promise<string>>();
   const issue = async (requester: string): Promise<string> => {
     const answer = await exchange(`${description.control}/tokens`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ tenant: CUSTODIAN, requester, scope: 'chart', generation: 'v2' }),
+      body: JSON.stringify({ tenant: CUSTODIAN, requester, scope, generation: 'v2' }),
     });
     insist(answer.status === 200, `no token: ${answer.status} ${answer.text}`);
     return issued.parse(answer.json).access_token;
