@@ -138,6 +138,8 @@ export interface Options {
   readonly kind: 'options';
   /** The path below the base, canonical; empty at the base itself. */
   readonly path: string;
+  /** The methods that the grammar has for it. */
+  readonly allow: readonly string[];
 }
 
 /** `POST [base]`. Whether it is a batch or a transaction stands in the body alone; whoever has parsed that sets `bundleType`. */

@@ -1,5 +1,6 @@
 import { GatewayError } from '../errors.ts';
 import { isJsonArray, isJsonObject, JsonNumber, type JsonObject, type JsonValue } from './json.ts';
+import { CONTINUATION } from './parameter-names.ts';
 import { parseParameter, type Parameter } from './parameter.ts';
 import type { FhirVersion } from './version.ts';
 
@@ -25,6 +26,8 @@ function readParameter(item: JsonValue, field: string, version: FhirVersion): Pa
   if (!isJsonObject(item)) throw fault(field, 'must be an object');
   const { name } = item;
   if (typeof name !== 'string' || !NAME.test(name)) throw fault(`${field}.name`, 'must be a plain name');
+  // A link is followed by GET, and stands alone.
+  if (name === CONTINUATION) throw unjudged(field);
   const [said, ...others] = Object.keys(item).filter((member) => member !== 'name');
   if (said === undefined || others.length > 0 || !/^value[A-Z][A-Za-z0-9]*$/.test(said)) throw unjudged(field);
   const value = textOf(item[said]);

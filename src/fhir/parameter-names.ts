@@ -101,7 +101,11 @@ export function isKnownParameter(parameter: Parameter, use: ParameterUse, versio
     case 'operation':
       // Each operation has its own; which ones a caller may use is the policy's list. The underscore is FHIR's own (search.html).
       return (
-        !parameter.name.startsWith('_') || COMMON.has(parameter.name) || RESULT.has(parameter.name) || HISTORY.has(parameter.name)
+        !parameter.name.startsWith('_') ||
+        COMMON.has(parameter.name) ||
+        RESULT.has(parameter.name) ||
+        HISTORY.has(parameter.name) ||
+        parameter.key === CONTINUATION
       );
     case 'criteria':
       return isKnownSelection(parameter, version, type);

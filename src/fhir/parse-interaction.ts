@@ -90,7 +90,19 @@ function parsePath(request: InteractionRequest): Interaction {
 function options(request: InteractionRequest): Interaction {
   without(request);
   const isSearch = request.segments.at(-1) === '_search';
-  return { kind: 'options', path: interactionPath(parsePath({ ...request, method: isSearch ? 'POST' : 'GET' })) };
+  const path = interactionPath(parsePath({ ...request, method: isSearch ? 'POST' : 'GET' }));
+  return { kind: 'options', path: isSearch ? `${path}/_search` : path, allow: methodsOf(request) };
+}
+
+/** What the grammar says to a method that no path has. */
+function methodsOf(request: InteractionRequest): readonly string[] {
+  try {
+    parsePath(request);
+  } catch (error) {
+    if (error instanceof GatewayError && error.options.allow !== undefined) return error.options.allow;
+    throw error;
+  }
+  throw new GatewayError('internal', 'a path that has every method');
 }
 
 function onBase(request: InteractionRequest): Interaction {

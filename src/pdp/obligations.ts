@@ -177,7 +177,8 @@ function fitFault(interaction: Interaction, fitting: Fitting): RuleFault | undef
     return { code: 'obligation_unfit', text: `a guard is for update and patch, not for ${kind}` };
   if (kind === 'patch' && guard?.kind === 'code')
     return { code: 'obligation_unfit', text: 'guard-write is for update, not for patch' };
-  if (!isCarriedOut(interaction)) return { code: 'interaction_not_carried_out', text: `the gate does not carry out ${kind}` };
+  if ((kind === 'patch' || kind === 'conditional-patch') && interaction.format !== 'json-patch')
+    return { code: 'patch_format_not_carried_out', text: 'of the ways to write a patch the gate carries out JSON Patch' };
   if (isWrite(interaction)) {
     if (local !== undefined || narrowings.length > 0 || filters.length > 0)
       return { code: 'obligation_unfit', text: `what is for reads does not fit ${kind}` };
@@ -200,37 +201,6 @@ function fitFault(interaction: Interaction, fitting: Fitting): RuleFault | undef
   if ('type' in interaction && interaction.type === 'Binary' && (filters.length > 0 || redacted.length > 0))
     return { code: 'obligation_unfit', text: 'nobody looks inside a Binary' };
   return undefined;
-}
-
-/** A rule that names what the gate does not carry out is refused at start; this is the last line. */
-export function isCarriedOut(interaction: Interaction): boolean {
-  switch (interaction.kind) {
-    case 'options':
-      return false;
-    case 'patch':
-    case 'conditional-patch':
-      return interaction.format === 'json-patch';
-    case 'delete':
-    case 'conditional-create':
-    case 'conditional-update':
-    case 'conditional-delete':
-    case 'operation-instance':
-    case 'operation-type':
-    case 'operation-system':
-    case 'read':
-    case 'vread':
-    case 'update':
-    case 'history-instance':
-    case 'history-type':
-    case 'history-system':
-    case 'create':
-    case 'search-type':
-    case 'search-system':
-    case 'search-compartment':
-    case 'capabilities':
-    case 'bundle':
-      return true;
-  }
 }
 
 /** Whether it is answered by entries that can be left out. */

@@ -5,6 +5,7 @@ import { nameEntries } from '../upstream/bundle.ts';
 import type { Upstream } from '../upstream/forward.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { isListing } from './entries.ts';
+import { isFoundByOperation, judgeFound } from './found-by-operation.ts';
 import { judgeListing } from './listing.ts';
 import { shows } from './proof.ts';
 import type { RequestRecord } from './record.ts';
@@ -33,13 +34,17 @@ export async function judgeRead(
       reason: 'upstream_other_resource',
     });
   }
+  const isFound = isFoundByOperation(permitted, body);
   // Between the look-up and the answer it may have become another's.
-  if (proofs.length > 0 && !isListing(interaction) && !shows(subjectOf(permitted, body), proofs, upstream.bases.upstream))
+  if (proofs.length > 0 && !isListing(interaction) && !isFound && !shows(subjectOf(permitted, body), proofs, upstream.bases.upstream))
     return 'not-shown';
   const { sealer, clock } = options;
+  const listing = { sealer, nowMs: clock.now().getTime() };
   const listed = isListing(interaction)
-    ? judgeListing(permitted, body, upstream.bases, { sealer, nowMs: clock.now().getTime() })
-    : body;
+    ? judgeListing(permitted, body, upstream.bases, listing)
+    : isFound
+      ? judgeFound(permitted, body, upstream.bases, listing)
+      : body;
   const shown = redact(listed, redacted, permitted.authenticated.addressed.tenant.fhir.version);
   return nameEntries(await reviewAnswer(permitted, record, shown, options), upstream.bases);
 }

@@ -2,14 +2,16 @@ import type { AuditSink } from '../audit/sink.ts';
 import { GatewayError } from '../errors.ts';
 import { parseBundle, type RequestBundle } from '../fhir/bundle.ts';
 import { printETag } from '../fhir/etag.ts';
-import { isWrite } from '../fhir/interaction.ts';
+import { isWrite, type Interaction } from '../fhir/interaction.ts';
 import { parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
+import type { Tenant } from '../tenant/tenant.ts';
 import { parseAnswer } from './answer-body.ts';
 import { answerResource, callerGone } from './answer.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { readResource } from './body.ts';
 import { eachOf } from './each-of.ts';
+import { continuationOf, type Continuation } from './page-links.ts';
 import { openRecord, type RequestRecord } from './record.ts';
 import { refuse } from './refusal.ts';
 import type { Reply } from './reply.ts';
@@ -53,7 +55,9 @@ function toRequests(
 ): readonly EntryRequest[] {
   const { addressed, caller } = authenticated;
   return entries.map((entry, index) => {
-    const { interaction, resource, ifMatch } = entry;
+    const { resource, ifMatch } = entry;
+    const continuation = linkOf(entry.interaction, addressed.tenant, options);
+    const interaction = continuation?.interaction ?? entry.interaction;
     const received: Received = {
       ...seenOf(addressed.received),
       stage: 'received',
@@ -87,6 +91,7 @@ function toRequests(
         interaction,
         caller,
         answer: 'json',
+        ...(continuation === undefined ? {} : { continuation }),
         body: () =>
           resource === undefined
             ? Promise.reject(new GatewayError('invalid_body', 'the entry has no resource'))
@@ -94,6 +99,16 @@ function toRequests(
       },
     };
   });
+}
+
+/** A link that is refused alone is refused here, by the rules: none has its parameter. */
+function linkOf(asked: Interaction, tenant: Tenant, { sealer, clock }: BundleOptions): Continuation | undefined {
+  try {
+    return continuationOf(asked, tenant, sealer, clock.now().getTime());
+  } catch (error) {
+    if (error instanceof GatewayError && error.code === 'forbidden') return undefined;
+    throw error;
+  }
 }
 
 function seenOf({ correlationId, remoteAddress }: Received): Pick<Received, 'correlationId' | 'remoteAddress' | 'startedMs'> {

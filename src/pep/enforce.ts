@@ -2,15 +2,12 @@ import type { AuditSink } from '../audit/sink.ts';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { isOfVersion, isWrite, type Interaction } from '../fhir/interaction.ts';
-import { interactionPath } from '../fhir/print-interaction.ts';
 import { parseJsonPatch } from '../fhir/json-patch.ts';
 import { parseJson, parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import { resolveAnswerFormat, resolveBodyFormat } from '../fhir/media.ts';
-import { CONTINUATION } from '../fhir/parameter-names.ts';
 import { parseInteraction } from '../fhir/parse-interaction.ts';
 import { parseQuery, type QueryPair } from '../fhir/target.ts';
 import type { DecisionPoint } from '../pdp/decide.ts';
-import type { Tenant } from '../tenant/tenant.ts';
 import { address, type AddressOptions } from './address.ts';
 import type { Admission } from './admission.ts';
 import { raise } from './alarm.ts';
@@ -24,8 +21,8 @@ import { answerCreate } from './create.ts';
 import { answerDelete } from './delete.ts';
 import { answerDocument, isAssembled } from './document.ts';
 import { presentedBy, receiveInbound, type InboundOptions } from './inbound.ts';
-import { answerCapabilities, answerLocally } from './local.ts';
-import { isBoundTo, openPage, type Continuation } from './page-links.ts';
+import { answerCapabilities, answerLocally, answerOptions } from './local.ts';
+import { continuationOf, isBoundTo } from './page-links.ts';
 import { questionOf } from './question.ts';
 import { answerOperation } from './operation.ts';
 import { openRecord, type RequestRecord } from './record.ts';
@@ -106,6 +103,7 @@ export function createGate(options: GateOptions): Gate {
     const permitted = settleFormat(asked);
     const { guard, interaction, local } = permitted.verdict;
     if (local !== undefined) return answerLocally(permitted, local, record, options);
+    if (interaction.kind === 'options') return answerOptions(interaction, record);
     if (interaction.kind === 'capabilities') return answerCapabilities(permitted, record, options);
     if (isAssembled(permitted)) return answerDocument(permitted, record, options);
     if (guard?.kind === 'code') return answerWrite(permitted, guard.write, record, options);
@@ -204,7 +202,7 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
   const form = await readForm(addressed, options.maxMessageBytes);
   const input = await readInput(addressed, options.maxResourceBytes);
   const asked = form === undefined && input === undefined ? addressed.interaction : parseWithBody(addressed, form, input);
-  const continuation = openContinuation(asked, tenant, options);
+  const continuation = continuationOf(asked, tenant, options.sealer, options.clock.now().getTime());
   const interaction = continuation?.interaction ?? asked;
   record.asks(interaction);
   const isPatch = interaction.kind === 'patch' || interaction.kind === 'conditional-patch';
@@ -248,19 +246,6 @@ function insistOnPlainBody(coding: string | undefined): void {
   throw new GatewayError('unsupported_media_type', 'the body is encoded', {
     fields: [{ field: 'Content-Encoding', problem: 'must be identity, or absent' }],
   });
-}
-
-/** @throws GatewayError `forbidden` for a link that is none of ours, or too old: for the caller as any denial */
-function openContinuation(asked: Interaction, tenant: Tenant, { sealer, clock }: GateOptions): Continuation | undefined {
-  const sealed = 'parameters' in asked ? asked.parameters.find(({ key }) => key === CONTINUATION)?.values[0] : undefined;
-  if (sealed === undefined) return undefined;
-  const opened = openPage(sealer, tenant, sealed, clock.now().getTime());
-  if (opened === undefined)
-    throw new GatewayError('forbidden', 'a link that cannot be opened', { reason: 'link_not_ours_or_too_old' });
-  // A link stands at the place of its search, whatever is in it.
-  if (interactionPath(opened.interaction) !== interactionPath(asked))
-    throw new GatewayError('forbidden', 'a link of another search', { reason: 'link_of_another_search' });
-  return opened;
 }
 
 function once<T>(read: () => Promise<T>): () => Promise<T> {

@@ -1,11 +1,13 @@
 import { hash } from 'node:crypto';
 import { GatewayError } from '../errors.ts';
 import { printETag } from '../fhir/etag.ts';
+import type { Options } from '../fhir/interaction.ts';
 import { isJsonArray, isJsonObject, parseJsonObject, type JsonObject } from '../fhir/json.ts';
+import { PATCH_TYPES } from '../fhir/print-interaction.ts';
 import { capabilityStatement } from '../pdp/capabilities.ts';
 import { within } from '../pdp/deadline.ts';
 import type { LocalAnswer } from '../usecase/definition.ts';
-import { answerResource } from './answer.ts';
+import { answerResource, answerWritten } from './answer.ts';
 import { judgeRead } from './answer-judgement.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { isListing } from './entries.ts';
@@ -72,6 +74,13 @@ export async function answerCapabilities(permitted: Permitted, record: RequestRe
 /** The same as long as the statement says the same, in every process: its date is that of one process. */
 function tagOf({ date: _date, ...said }: JsonObject): string {
   return printETag(hash('sha256', JSON.stringify(said), 'hex').slice(0, 16));
+}
+
+/** `OPTIONS`: which methods the grammar has for a path (RFC 9110 §9.3.7), whoever asks; what a role has of them, `metadata` tells. */
+export async function answerOptions({ allow }: Options, record: RequestRecord): Promise<Reply> {
+  await record.intent();
+  const patches = allow.includes('PATCH') ? { 'accept-patch': PATCH_TYPES['json-patch'] } : {};
+  return answerWritten(record, 204, { allow: allow.join(', '), ...patches });
 }
 
 /** What the gate made itself is judged as what a custodian sends. */

@@ -63,6 +63,22 @@ export function openPage(sealer: Sealer, tenant: Tenant, sealed: string, nowMs: 
   return { interaction, cursor: { path, query }, page, bound: { requester, purpose, policyVersion } };
 }
 
+/**
+ * The page that is asked for by a link, at the place of its search.
+ * @returns undefined for what asks by no link
+ * @throws GatewayError `forbidden` for a link that is none of ours, too old, or of another search: for the caller as any denial
+ */
+export function continuationOf(asked: Interaction, tenant: Tenant, sealer: Sealer, nowMs: number): Continuation | undefined {
+  const sealed = 'parameters' in asked ? asked.parameters.find(({ key }) => key === CONTINUATION)?.values[0] : undefined;
+  if (sealed === undefined) return undefined;
+  const opened = openPage(sealer, tenant, sealed, nowMs);
+  if (opened === undefined)
+    throw new GatewayError('forbidden', 'a link that cannot be opened', { reason: 'link_not_ours_or_too_old' });
+  if (interactionPath(opened.interaction) !== interactionPath(asked))
+    throw new GatewayError('forbidden', 'a link of another search', { reason: 'link_of_another_search' });
+  return opened;
+}
+
 /** Whether a link was made for this caller, purpose and policy. */
 export function isBoundTo({ bound }: Continuation, { request, selected }: PermitVerdict): boolean {
   return (

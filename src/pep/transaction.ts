@@ -180,6 +180,8 @@ async function prepare(permitted: Permitted, { entry, record }: EntryRequest, op
   const { fullUrl } = entry;
   // What the gate answers itself is no part of the server's one step.
   if (local !== undefined) return { outcome: 'denied', reason: 'local_answer_not_in_transactions' };
+  // The server would begin at the first page again.
+  if (permitted.authenticated.continuation !== undefined) return { outcome: 'denied', reason: 'page_link_not_in_transactions' };
   const named = fullUrl === undefined ? {} : { fullUrl };
   if (interaction.kind === 'read' || interaction.kind === 'vread' || interaction.kind === 'search-type')
     return { outcome: 'ready', sent: { interaction, ...named } };

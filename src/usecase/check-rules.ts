@@ -3,8 +3,8 @@ import { parseInclude } from '../fhir/parameter-values.ts';
 import { isKnownParameter, searchParameterType, type ParameterUse } from '../fhir/parameter-names.ts';
 import { parseParameter } from '../fhir/parameter.ts';
 import { isId, isResourceType } from '../fhir/version.ts';
-import type { Obligation } from './decision.ts';
 import type { Role, UseCase } from './definition.ts';
+import { obligationFaults } from './check-obligations.ts';
 import { roleShapeFaults, ruleShapeFaults } from './rule-shape.ts';
 import type { IncludeRule, ParameterRule, PatientRule, Rule } from './rules.ts';
 
@@ -13,6 +13,7 @@ const WITHOUT_TYPE: ReadonlySet<InteractionKind> = new Set([
   'search-system',
   'capabilities',
   'bundle',
+  'options',
   'operation-system',
 ]);
 const OPERATIONS: ReadonlySet<InteractionKind> = new Set(['operation-instance', 'operation-type', 'operation-system']);
@@ -37,20 +38,6 @@ const CONDITIONALS: ReadonlyMap<InteractionKind, InteractionKind> = new Map([
   ['conditional-patch', 'patch'],
   ['conditional-delete', 'delete'],
 ]);
-const OBLIGATIONS: ReadonlySet<string> = new Set<Obligation['kind']>([
-  'guard-write',
-  'guard-changes',
-  'narrow',
-  'filter',
-  'redact',
-  'max-count',
-  'headers',
-  'answer-locally',
-  'review',
-  'audit',
-]);
-/** What the grammar knows and the gate carries out for nobody (`pdp/obligations.ts`): a rule for it would promise what is always denied. */
-export const NEVER_CARRIED_OUT: ReadonlySet<InteractionKind> = new Set(['options']);
 
 /**
  * Everything that is wrong with the rules of a use case, each with its role, rule and field, what is wrong and what is allowed. An integrator sees all of it
@@ -101,7 +88,6 @@ function shapeFaults(rule: Rule, { fhirVersion }: Role): readonly string[] {
     if (!holds) faults.push(fault);
   };
   insist(/^[a-z][a-z0-9-]*$/.test(id), 'id: must be lower-case letters, digits and hyphens');
-  insist(!NEVER_CARRIED_OUT.has(interaction), `interaction: the gate does not carry out ${interaction}`);
   insist(
     !types.includes('AuditEvent') || READS.has(interaction),
     `types: AuditEvent is written by nobody; ${interaction} of it cannot be permitted`,
@@ -218,7 +204,8 @@ function patientFaults(patient: PatientRule, rule: Rule, role: Role): readonly s
         faults.push('narrow: a compartment needs one with patient, by which each entry of the answer is proved');
       break;
     case 'parameter':
-      if (!SEARCHES.has(interaction)) faults.push('patient.from: parameter is for searches');
+      if (!SEARCHES.has(interaction) && !OPERATIONS.has(interaction))
+        faults.push('patient.from: parameter is for searches and operations');
       if (patient.parameters.length === 0) faults.push('patient.parameters: names nothing');
       for (const key of patient.parameters)
         if (!isKnown(key, rule, role)) faults.push(`patient.parameters: ${key} is no parameter of ${types.join(' ')}`);
@@ -241,29 +228,4 @@ function namesPatient(key: string, { types }: Rule, { fhirVersion }: Role): bool
   if (key === '_id') return types.every((type) => type === 'Patient');
   const among: readonly (string | undefined)[] = types.length === 0 ? [undefined] : types;
   return among.every((type) => searchParameterType(fhirVersion, type, key) === 'reference');
-}
-
-function obligationFaults(rule: Rule, useCase: Parameters<typeof ruleFaults>[0]): readonly string[] {
-  const faults: string[] = [];
-  const insist = (among: readonly { readonly name: string }[] | undefined, what: string, name: string): void => {
-    if (among?.some((each) => each.name === name) !== true) faults.push(`obligations: the use case has no ${what} ${name}`);
-  };
-  for (const obligation of rule.obligations ?? []) {
-    const { kind } = obligation;
-    if (!OBLIGATIONS.has(kind)) faults.push(`obligations: ${kind} is none; there are ${[...OBLIGATIONS].join(' ')}`);
-    const isGuard = kind === 'guard-write' || kind === 'guard-changes';
-    const isGuarded = kind === 'guard-changes' ? CHANGES.has(rule.interaction) : rule.interaction === 'update';
-    if (isGuard && !isGuarded)
-      faults.push(
-        `obligations: ${kind} is for ${kind === 'guard-changes' ? 'update and patch' : 'update'}, not for ${rule.interaction}`,
-      );
-    if (kind === 'narrow' && !SEARCHES.has(rule.interaction))
-      faults.push(`obligations: narrow is for searches, not for ${rule.interaction}`);
-    if (kind === 'max-count' && !LISTINGS.has(rule.interaction)) faults.push(`obligations: ${rule.interaction} has no pages`);
-    if (obligation.kind === 'guard-write') insist(useCase.writes, 'write', obligation.guard);
-    if (obligation.kind === 'review') insist(useCase.reviews, 'review', obligation.review);
-    if (obligation.kind === 'filter') insist(useCase.filters, 'filter', obligation.filter);
-    if (obligation.kind === 'answer-locally') insist(useCase.answers, 'answer', obligation.answer);
-  }
-  return faults;
 }

@@ -10,7 +10,7 @@ export interface ContractCase {
   readonly rule: string;
   readonly name: string;
   readonly expect: 'match' | 'no-match';
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS';
   /** Below the FHIR base. */
   readonly target: string;
   /** The form of a `POST …/_search`. */
@@ -39,7 +39,6 @@ export function contractCases({ roles }: Pick<UseCase, 'roles'>): readonly Contr
 
 function casesOf(role: Role, rule: Rule, type: string | undefined): readonly ContractCase[] {
   const path = pathOf(rule, type);
-  if (path === undefined) return [];
   const method = rule.methods?.includes('GET') === false ? 'POST' : methodOf(rule);
   const at: At = (name, expect, pairs, more = {}) => ({
     role: role.id,
@@ -109,6 +108,8 @@ function methodOf({ interaction }: Rule): ContractCase['method'] {
       return 'PATCH';
     case 'delete':
       return 'DELETE';
+    case 'options':
+      return 'OPTIONS';
     default:
       return 'GET';
   }
@@ -137,11 +138,7 @@ function methodCases({ rule, at }: On, whole: Pairs): readonly ContractCase[] {
   ];
 }
 
-function pathOf(
-  { interaction, instance, operation, patient }: Rule,
-  type: string | undefined,
-  other?: string,
-): string | undefined {
+function pathOf({ interaction, instance, operation, patient }: Rule, type: string | undefined, other?: string): string {
   const fixed = patient?.from === 'path' ? patient.is?.[0]?.slice('Patient/'.length) : undefined;
   const id = other ?? (Array.isArray(instance) ? String(instance[0]) : undefined) ?? fixed ?? 'x1';
   const at = type ?? '';
@@ -180,7 +177,7 @@ function pathOf(
     case 'operation-system':
       return `/$${operation ?? ''}`;
     case 'options':
-      return undefined;
+      return '/Basic/x1';
   }
 }
 
@@ -260,10 +257,10 @@ function parameterMutants({ rule, at }: On, whole: Pairs): readonly ContractCase
 function instanceMutants({ rule, type, at }: On, whole: Pairs): readonly ContractCase[] {
   const cases: ContractCase[] = [];
   const other = pathOf(rule, type, 'no-such-id');
-  if (other !== undefined && (Array.isArray(rule.instance) || (rule.patient?.from === 'path' && rule.patient.is !== undefined)))
+  if (Array.isArray(rule.instance) || (rule.patient?.from === 'path' && rule.patient.is !== undefined))
     cases.push(at('with another id', 'no-match', whole, { path: other }));
   const elsewhere = pathOf(rule, 'Basic');
-  if (type !== undefined && elsewhere !== undefined && !rule.types.includes('Basic'))
+  if (type !== undefined && !rule.types.includes('Basic'))
     cases.push(at('on another type', 'no-match', whole, { path: elsewhere }));
   return cases;
 }

@@ -69,7 +69,10 @@ export type PatientRule =
   /** The id of a request on a Patient, or the compartment's. */
   (
     | { readonly from: 'path' }
-    /** All of these that are present must name the same one patient, at least one must be there; sent on as `Patient/[id]` (`_id`: as the bare id). */
+    /**
+     * All of these that are present must name the same one patient, at least one must be there; sent on as `Patient/[id]` (`_id`: as the bare id). Each entry of the
+     * answer proves at `element` that it is about that patient; of an operation's answer the patient itself may be one.
+     */
     | { readonly from: 'parameter'; readonly parameters: readonly string[]; readonly element: string }
     /** The Reference at `element` of what a create or update brings; of an update the stored resource's too. No other patient may be referred to anywhere in it. */
     | { readonly from: 'body'; readonly element: string }

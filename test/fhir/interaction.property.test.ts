@@ -122,10 +122,12 @@ const interactions: fc.Arbitrary<Interaction> = fc.oneof(
     via,
   }),
   fc.constant({ kind: 'bundle' as const }),
-  record({
-    kind: fc.constant('options' as const),
-    path: fc.constantFrom('', '/metadata', '/_history', '/Task', '/Task/1', '/Task/1/$document', '/Patient/1/Task'),
-  }),
+  fc
+    .constantFrom('', '/metadata', '/_history', '/Task', '/Task/1', '/Task/1/$document', '/Patient/1/Task', '/Task/_search')
+    .map((path) => {
+      const { segments, query } = parseTarget(`/a/fhir${path}`);
+      return parseInteraction({ method: 'OPTIONS', segments: segments.slice(2), query, version });
+    }),
   record({ kind: fc.constant('operation-instance' as const), type, id, operation, method, parameters: free, head }),
   record({ kind: fc.constant('operation-type' as const), type, operation, method, parameters: free, head }),
   record({ kind: fc.constant('operation-system' as const), operation, method, parameters: free, head }),

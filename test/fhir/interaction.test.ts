@@ -202,9 +202,18 @@ describe('the grammar', () => {
   });
 
   it('knows OPTIONS of every path that it knows, and of no other (M3)', () => {
-    for (const path of ['', '/metadata', '/Task', '/Task/1', '/Task/1/_history/2', '/Task/$op', '/Patient/1/Task'])
-      expect(parse(`OPTIONS ${path}`)).toEqual({ kind: 'options', path });
-    expect(parse('OPTIONS /Task/_search')).toEqual({ kind: 'options', path: '/Task' });
+    for (const [path, allow] of [
+      ['', ['GET', 'HEAD', 'POST']],
+      ['/metadata', ['GET', 'HEAD']],
+      ['/Task', ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']],
+      ['/Task/1', ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE']],
+      ['/Task/1/_history/2', ['GET', 'HEAD']],
+      ['/Task/$op', ['GET', 'HEAD', 'POST']],
+      ['/Patient/1/Task', ['GET', 'HEAD']],
+      ['/Task/_search', ['POST']],
+      ['/_search', ['POST']],
+    ] as const)
+      expect(parse(`OPTIONS ${path}`)).toEqual({ kind: 'options', path, allow });
     expect(isWrite(parse('OPTIONS /Task/1'))).toBe(false);
     expect(refusal(() => parse('OPTIONS /task/1'))).toBe('not_found');
     expect(refusal(() => parse('OPTIONS /Task/1?_id=1'))).toBe('invalid_parameter');

@@ -57,6 +57,24 @@ describe('a link to a further page', () => {
     expect(gate.arrived.map(({ target }) => target)).toEqual(['/fhir?_getpages=5b0bd0c1&_getpagesoffset=2']);
   });
 
+  it('is followed in a batch as alone, is one denial there when it is none of ours, and is denied in a transaction', async () => {
+    const get = (sealed: string) => ({ request: { method: 'GET', url: `Observation?_continuation=${sealed}` } });
+    const send = (type: string, entry: readonly object[]) =>
+      gate.get(
+        '/a/fhir',
+        { ...headers, 'content-type': 'application/fhir+json' },
+        'POST',
+        JSON.stringify({ resourceType: 'Bundle', type, entry }),
+      );
+    const batch = await send('batch', [get(link.sealed), get('x'.repeat(40))]);
+    expect(JSON.parse(batch.body)).toMatchObject({
+      entry: [{ response: { status: '200 OK' } }, { response: { status: '403 Forbidden' } }],
+    });
+    expect(gate.arrived.map(({ target }) => target)).toEqual(['/fhir?_getpages=5b0bd0c1&_getpagesoffset=2']);
+    expect((await send('transaction', [get(link.sealed)])).status).toBe(403);
+    expect(gate.arrived).toHaveLength(1);
+  });
+
   it('of which any one byte is another is refused, each in the same words as any denial', async () => {
     const denied = plain(await gate.get('/a/fhir/Patient/other', headers));
     const bytes = Buffer.from(link.sealed, 'base64url');

@@ -470,6 +470,20 @@ describe('what was written', () => {
   });
 });
 
+describe('OPTIONS', () => {
+  it('tells what the grammar has for a path, where the role may ask, and asks no server', async () => {
+    const answer = await send('OPTIONS', '/Observation/other-1');
+    expect([answer.status, answer.headers.get('allow'), answer.headers.get('accept-patch')]).toEqual([
+      204,
+      'GET, HEAD, PUT, PATCH, DELETE',
+      PATCH,
+    ]);
+    expect((await send('OPTIONS', '/metadata')).headers.get('allow')).toBe('GET, HEAD');
+    expect((await send('OPTIONS', '/nothing')).status).toBe(404);
+    expect(gate.arrived).toEqual([]);
+  });
+});
+
 describe('an operation by POST', () => {
   const parameters = (...parameter: object[]) => ({ resourceType: 'Parameters', parameter });
   const mine = { name: 'patient', valueReference: { reference: 'Patient/mine' } };

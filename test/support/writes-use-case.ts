@@ -55,6 +55,7 @@ const rules: readonly Rule[] = [
   },
   { id: 'everything', interaction: 'operation-instance', types: ['Patient'], operation: 'everything', instance: ['mine'] },
   { id: 'bundle', interaction: 'bundle', types: [] },
+  { id: 'options', interaction: 'options', types: [] },
 ];
 
 const writer: Role = { id: 'writer', purpose: 'writes', scopes: ['writes'], fhirVersion: 'R4', rules };

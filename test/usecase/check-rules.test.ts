@@ -1,6 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { isCarriedOut } from '../../src/pdp/obligations.ts';
-import { NEVER_CARRIED_OUT, ruleFaults } from '../../src/usecase/check-rules.ts';
+import { ruleFaults } from '../../src/usecase/check-rules.ts';
 import { defineUseCase, permitByRule, type Role, type Rule } from '../../src/usecase/index.ts';
 import chart from '../attack/chart/index.ts';
 
@@ -30,11 +29,6 @@ describe('the rules of a use case', () => {
       'writes of the audit (C11)',
       { id: 'a', interaction: 'create', types: ['AuditEvent'] },
       'types: AuditEvent is written by nobody; create of it cannot be permitted',
-    ],
-    [
-      'what is never carried out',
-      { id: 'd', interaction: 'options', types: ['Task'] },
-      'interaction: the gate does not carry out options',
     ],
     [
       'an unknown parameter',
@@ -120,23 +114,6 @@ describe('the rules of a use case', () => {
 
   it('tell all faults at once', () => {
     expect(faults({ ...search, id: 'A', types: ['X'] }, { ...search, maxCount: 0 }, search)).toHaveLength(4);
-  });
-
-  it('are refused for exactly what the gate never carries out', () => {
-    const all = [
-      'options',
-      'patch',
-      'delete',
-      'conditional-update',
-      'conditional-patch',
-      'conditional-delete',
-      'conditional-create',
-    ] as const;
-    for (const kind of all) {
-      const carriedOut = isCarriedOut({ kind, type: 'Task', id: '1', path: '/Task/1', criteria: [], format: 'json-patch' });
-      expect([kind, carriedOut]).toEqual([kind, !NEVER_CARRIED_OUT.has(kind)]);
-    }
-    expect(isCarriedOut({ kind: 'patch', type: 'Task', id: '1', format: 'fhirpath-patch' })).toBe(false);
   });
 
   it('of conditional writes need the rules by which they are judged, and criteria', () => {
