@@ -4,16 +4,21 @@ export class DeadlineError extends Error {
 }
 
 /** The value of `work`, or a `DeadlineError` after `ms` of the process's own time. What comes later is dropped, failures too. */
-export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
+export function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  // By hand: a race makes three promises more, on every request.
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
       reject(new DeadlineError(`not settled within ${ms} ms`));
     }, ms);
+    work.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error instanceof Error ? error : new Error('the use case threw', { cause: error }));
+      },
+    );
   });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

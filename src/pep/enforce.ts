@@ -199,8 +199,9 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
   record.authenticated(caller);
   insistOnPlainBody(headers.get('content-encoding'));
   insistOnFittingCondition(addressed);
-  const form = await readForm(addressed, options.maxMessageBytes);
-  const input = await readInput(addressed, options.maxResourceBytes);
+  // Without a body there is nothing to wait for.
+  const form = received.hasBody ? await readForm(addressed, options.maxMessageBytes) : undefined;
+  const input = received.hasBody ? await readInput(addressed, options.maxResourceBytes) : undefined;
   const asked = form === undefined && input === undefined ? addressed.interaction : parseWithBody(addressed, form, input);
   const continuation = continuationOf(asked, tenant, options.sealer, options.clock.now().getTime());
   const interaction = continuation?.interaction ?? asked;
