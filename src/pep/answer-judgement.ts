@@ -36,7 +36,12 @@ export async function judgeRead(
   }
   const isFound = isFoundByOperation(permitted, body);
   // Between the look-up and the answer it may have become another's.
-  if (proofs.length > 0 && !isListing(interaction) && !isFound && !shows(subjectOf(permitted, body), proofs, upstream.bases.upstream))
+  if (
+    proofs.length > 0 &&
+    !isListing(interaction) &&
+    !isFound &&
+    !shows(subjectOf(permitted, body), proofs, upstream.bases.upstream)
+  )
     return 'not-shown';
   const { sealer, clock } = options;
   const listing = { sealer, nowMs: clock.now().getTime() };

@@ -501,7 +501,7 @@ describe('an operation by POST', () => {
     for (const body of [
       parameters(),
       parameters({ name: 'patient', valueString: 'Patient/other' }),
-      parameters(named, named),
+      parameters(named, { name: 'patient', valueString: 'Patient/other' }),
       parameters(named, { name: 'max', valueInteger: 9 }),
       parameters(named, { name: 'code', valueString: 'x' }),
       parameters(mine),

@@ -39,7 +39,7 @@ export async function checkOperations({ check, line }: Report, gate: WritesGate)
       }
       insist(answer.status === 200 || answer.status === 502, `answered ${answer.status}`);
       line(
-        `      ${answer.status === 200 ? 'the server heeds the patient' : `withheld at page ${count + 1}: the server does not heed the patient`}`,
+        `      ${answer.status === 200 ? 'the server heeds the patient' : `withheld at page ${count + 1}: the server does not heed the patient, or gives pages by POST`}`,
       );
     }
   });
