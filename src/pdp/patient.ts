@@ -134,7 +134,13 @@ function namesUnreadably(value: JsonValue | undefined): boolean {
   // Of a Reference one identifier, of a resource a list of its own.
   if (isJsonObject(identifier) && PERSON_SYSTEMS.has(identifier['system'])) return true;
   if (reference !== undefined && typeof reference !== 'string' && !isReferences(reference)) return true;
-  return Object.values(value).some(namesUnreadably);
+  // A Patient inside another resource is somebody without a name to compare.
+  return Object.values(value).some((each) => isPatient(each) || namesUnreadably(each));
+}
+
+function isPatient(value: JsonValue): boolean {
+  if (isJsonArray(value)) return value.some(isPatient);
+  return isJsonObject(value) && value['resourceType'] === 'Patient';
 }
 
 /** Some elements of that name hold References themselves (`Consent.provision.data.reference`). */
