@@ -1,4 +1,5 @@
 import { isWrite, type Interaction } from '../fhir/interaction.ts';
+import { OBLIGATION_KINDS, obligationShapeFaults, REQUEST_HEADERS, RESPONSE_HEADERS } from '../usecase/check-obligations.ts';
 import type { ChangeGuard, Narrowing, Obligation } from '../usecase/decision.ts';
 import type { Filter, LocalAnswer, UseCase } from '../usecase/definition.ts';
 import type { GuardedWrite, Review } from '../usecase/workflow.ts';
@@ -22,37 +23,6 @@ export interface Obliged {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
-const KNOWN: ReadonlySet<string> = new Set<Obligation['kind']>([
-  'guard-write',
-  'guard-changes',
-  'narrow',
-  'filter',
-  'redact',
-  'max-count',
-  'headers',
-  'answer-locally',
-  'review',
-  'audit',
-]);
-
-/** What a use case may set or strip upstream, of what the gate would send anyway or leaves out. */
-const REQUEST_HEADERS: ReadonlySet<string> = new Set(['accept-language', 'cache-control', 'prefer']);
-/** What it may set or strip of an answer. */
-const RESPONSE_HEADERS: ReadonlySet<string> = new Set([
-  'content-language',
-  'content-location',
-  'etag',
-  'last-modified',
-  'location',
-  'warning',
-]);
-
-const REDACTED = /^[A-Z][A-Za-z]*(?:\.(?!resourceType$)[a-z][A-Za-z0-9]*)+$/;
-
-function areElements(elements: unknown): elements is readonly string[] {
-  return Array.isArray(elements) && elements.every((each) => typeof each === 'string' && REDACTED.test(each));
-}
-
 /** Resolves the obligations of a permit. @returns a fault when one is unknown, cannot be kept for this interaction, or contradicts another */
 export function resolveObligations(
   useCase: UseCase,
@@ -71,7 +41,8 @@ export function resolveObligations(
   let attributes: Readonly<Record<string, string>> = {};
   for (const obligation of obligations) {
     // What a use case returns is checked again: types hold at compile time only.
-    if (!KNOWN.has(obligation.kind)) return { code: 'obligation_unknown', text: `${obligation.kind} is no obligation` };
+    if (!OBLIGATION_KINDS.has(obligation.kind))
+      return { code: 'obligation_unknown', text: `${obligation.kind} is no obligation` };
     switch (obligation.kind) {
       case 'guard-write': {
         const write = useCase.writes?.find(({ name }) => name === obligation.guard);
@@ -83,6 +54,7 @@ export function resolveObligations(
       }
       case 'guard-changes':
         if (guard !== undefined) return conflict('two guards');
+        if (obligationShapeFaults(obligation).length > 0) return misshapen(obligation);
         guard = { kind: 'changes', changes: obligation };
         break;
       case 'narrow': {
@@ -101,8 +73,7 @@ export function resolveObligations(
       }
       case 'redact':
         // What names no element would redact nothing.
-        if (!areElements(obligation.elements))
-          return { code: 'obligation_unfit', text: 'an element is named from its type, as in Patient.name' };
+        if (obligationShapeFaults(obligation).length > 0) return misshapen(obligation);
         redacted.push(...obligation.elements);
         break;
       case 'max-count':
@@ -224,6 +195,10 @@ function merged(
     if (typeof value === 'string' ? !/^[\t\x20-\x7e]*$/.test(value) : value !== null) return undefined;
   }
   return { ...into, ...more };
+}
+
+function misshapen(obligation: Obligation): RuleFault {
+  return { code: 'obligation_unfit', text: obligationShapeFaults(obligation).join('; ') };
 }
 
 function unknown(what: string, name: string): RuleFault {

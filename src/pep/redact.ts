@@ -1,5 +1,6 @@
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../fhir/json.ts';
 import type { FhirVersion } from '../fhir/version.ts';
+import choiceTypes from '../fhir/choice-types.json' with { type: 'json' };
 
 /** The label of a resource that is not whole (R4 and STU3: value set `meta.tag`, "Elements"). */
 const SUBSETTED: Readonly<Record<FhirVersion, string>> = {
@@ -10,7 +11,7 @@ const SUBSETTED: Readonly<Record<FhirVersion, string>> = {
 /**
  * Takes elements out of every resource of an answer, in entries, nested and contained ones too. What lost one is marked SUBSETTED, and loses its narrative:
  * that may say the same again.
- * @param elements from the type: `Patient.name`, `Observation.component.valueString`
+ * @param elements from the type: `Patient.name`, `Observation.component.valueString`; a choice by its own name is every one of it: `Observation.value`
  * @returns the same object when nothing had to go
  */
 export function redact(answer: JsonObject, elements: readonly string[], version: FhirVersion): JsonObject {
@@ -45,13 +46,27 @@ function without(value: JsonValue, path: readonly string[]): JsonValue {
     return left === value ? value : left.filter((each, index) => each === value[index] || !isEmpty(each));
   }
   if (!isJsonObject(value)) return value;
-  const [name, ...rest] = path;
-  if (name === undefined) return value;
+  const [element, ...rest] = path;
+  if (element === undefined) return value;
+  let left = value;
+  for (const name of namesOf(value, element)) left = withoutMember(left, name, rest);
+  return left;
+}
+
+/** The types that may follow the name of a choice (STU3 and R4: datatypes.html#open), as they stand in it. */
+const CHOICES: ReadonlySet<string> = new Set(choiceTypes);
+
+/** The members that an element may stand under: its own name, and as a choice that with a type. */
+function namesOf(value: JsonObject, element: string): ReadonlySet<string> {
+  const names = Object.keys(value).map((name) => (name.startsWith('_') ? name.slice(1) : name));
+  return new Set(
+    names.filter((name) => name === element || (name.startsWith(element) && CHOICES.has(name.slice(element.length)))),
+  );
+}
+
+function withoutMember(value: JsonObject, name: string, rest: readonly string[]): JsonObject {
   const twin = `_${name}`;
-  if (rest.length === 0) {
-    if (!Object.hasOwn(value, name) && !Object.hasOwn(value, twin)) return value;
-    return withoutMembers(value, [name, twin]);
-  }
+  if (rest.length === 0) return withoutMembers(value, [name, twin]);
   const left = replaced(value, name, (member) => without(member, rest));
   return together(
     replaced(left, twin, (member) => withoutTwin(member, rest)),

@@ -33,6 +33,18 @@ describe('redaction', () => {
     expect(redact(only, ['Observation.component.valueString'], 'R4')).not.toHaveProperty('component');
   });
 
+  it('takes a choice whichever it is, and nothing that only begins alike', () => {
+    const observation = (more: object) => of({ resourceType: 'Observation', id: '1', ...more });
+    for (const value of [{ valueString: 'Jan' }, { valueQuantity: { value: 1 } }, { _valueDateTime: { extension: [] } }])
+      expect(redact(observation(value), ['Observation.value'], 'R4')).toEqual(observation({ meta: { tag: [R4] } }));
+    const inside = observation({ component: [{ valueCodeableConcept: { text: 'Jan', coding: [] } }] });
+    expect(redact(inside, ['Observation.component.value.text'], 'R4')).toMatchObject({
+      component: [{ valueCodeableConcept: { coding: [] } }],
+    });
+    const task = of({ resourceType: 'Task', id: '1', statusReason: { text: 'x' } });
+    expect(redact(task, ['Task.status'], 'R4')).toBe(task);
+  });
+
   it('of a contained resource takes the narrative of the one that contains it, in a Bundle too', () => {
     const observation = {
       resourceType: 'Observation',
