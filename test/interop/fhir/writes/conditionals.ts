@@ -102,6 +102,16 @@ async function checkUpdate({ check }: Report, gate: WritesGate): Promise<void> {
       same((await update(name, { ...resource, status: 'final' })).status, 412);
     });
   });
+  await check('twice at once, when nothing matches, stores one', async () => {
+    const { name, resource } = named();
+    const answers = await Promise.all([1, 2].map(() => update(name, resource)));
+    const statuses = answers
+      .map(({ status }) => status)
+      .sort()
+      .join(' ');
+    same([statuses, (await storedAs(server, name)).length], [statuses, 1]);
+    insist(/^(?:200 201|201 412)$/.test(statuses), `answered ${statuses}`);
+  });
   await check('of a stale version it is 412', async () => {
     const { name, resource } = named();
     const path = await store(server, resource);

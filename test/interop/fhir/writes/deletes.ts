@@ -2,7 +2,7 @@
 import { at, insist, listAt, textAt } from '../../../../src/sandbox/scenario/step.ts';
 import type { Report } from '../report.ts';
 import { same } from '../store-checks.ts';
-import { named, OTHERS, sameDenial, store, stored, unchanged, versionOf, type WritesGate } from './gate.ts';
+import { named, OTHERS, patch, sameDenial, store, stored, unchanged, versionOf, type WritesGate } from './gate.ts';
 
 const FIRST = { 'if-match': 'W/"1"' };
 
@@ -55,6 +55,20 @@ export async function checkDeletes({ check, line }: Report, gate: WritesGate): P
       statuses.join(),
     );
     same((await stored(server, path)).status, 410);
+  });
+  await check('a patch or an update at the same time brings nothing back that was deleted', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const { resource } = named();
+      const path = await store(server, resource);
+      const [removed, ...changed] = await Promise.all([
+        gate.send('DELETE', path, { headers: FIRST }),
+        patch(gate, path, [{ op: 'add', path: '/note', value: [{ text: 'x' }] }]),
+        gate.send('PUT', path, { body: { ...resource, id: path.split('/').at(-1), note: [{ text: 'y' }] } }),
+      ]);
+      const statuses = [removed, ...changed].map(({ status }) => status).join();
+      insist(/^(?:204|412|409),(?:200|403|409),(?:200|403|409)$/.test(statuses), statuses);
+      same([statuses, (await stored(server, path)).status], [statuses, removed.status === 204 ? 410 : 200]);
+    }
   });
   await check('within a transaction: all or nothing', async () => {
     const [one, other] = [await store(server, named().resource), await store(server, named().resource)];
