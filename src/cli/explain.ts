@@ -12,9 +12,11 @@ export interface ExplainArguments {
   readonly tenant: string;
   /** A file with the token alone. */
   readonly tokenFile: string;
-  /** A file with the form of a search, or the resource of a write. */
+  /** A file with the form of a search, the resource of a write, the steps of a patch, or the Parameters of an operation. */
   readonly bodyFile?: string;
   readonly accept?: string;
+  /** `Name: value`, each. */
+  readonly header?: readonly string[];
   /** Of the internal listener; default: the one of the configuration on this machine. */
   readonly url?: string;
   readonly json?: boolean;
@@ -42,7 +44,10 @@ export async function explainRequest(
     token: readText('--token-file', options.tokenFile).trim(),
     method,
     target,
-    ...(options.accept === undefined ? {} : { headers: { accept: options.accept } }),
+    headers: {
+      ...Object.fromEntries((options.header ?? []).map(parseHeader)),
+      ...(options.accept === undefined ? {} : { accept: options.accept }),
+    },
     ...(options.bodyFile === undefined ? {} : { body: readText('--body-file', options.bodyFile) }),
   };
   const base = options.url ?? `http://${loaded.internal.host}:${String(loaded.internal.port)}`;
@@ -58,6 +63,13 @@ export async function explainRequest(
   });
   if (options.json === true) print(JSON.stringify(explanation, undefined, 2));
   else for (const line of describeExplanation(explanation)) print(line);
+}
+
+function parseHeader(text: string): readonly [name: string, value: string] {
+  const [, name, value] = /^([!#$%&'*+.^`|~0-9A-Za-z-]+):\s*(.*)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined)
+    throw new Error(`--header ${JSON.stringify(text)} must be a name, a colon and a value, such as 'If-Match: W/"3"'`);
+  return [name.toLowerCase(), value];
 }
 
 function readText(option: string, file: string): string {

@@ -1,7 +1,7 @@
 import type { AuditSink } from '../audit/sink.ts';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
-import { isOfVersion, isWrite, type Interaction } from '../fhir/interaction.ts';
+import { isWrite, type Interaction } from '../fhir/interaction.ts';
 import { parseJsonPatch } from '../fhir/json-patch.ts';
 import { parseJson, parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import { resolveAnswerFormat, resolveBodyFormat } from '../fhir/media.ts';
@@ -17,6 +17,7 @@ import { readResource } from './body.ts';
 import { answerBundle } from './bundle.ts';
 import { answerChange } from './change.ts';
 import { answerConditional } from './conditional.ts';
+import { insistOnFittingConditions } from './conditions.ts';
 import { answerCreate } from './create.ts';
 import { answerDelete } from './delete.ts';
 import { answerDocument, isAssembled } from './document.ts';
@@ -198,7 +199,7 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
   const caller = await options.authenticator.authenticate(tenant, presentedBy(received), isWrite(addressed.interaction));
   record.authenticated(caller);
   insistOnPlainBody(headers.get('content-encoding'));
-  insistOnFittingCondition(addressed);
+  insistOnFittingConditions(headers, addressed.interaction);
   // Without a body there is nothing to wait for.
   const form = received.hasBody ? await readForm(addressed, options.maxMessageBytes) : undefined;
   const input = received.hasBody ? await readInput(addressed, options.maxResourceBytes) : undefined;
@@ -228,17 +229,6 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
     body,
     ...(isPatch ? { patch: once(async () => parseJsonPatch(parseJson(await read()))) } : {}),
   };
-}
-
-/** A condition that is not kept must not look as if it were. @throws GatewayError `invalid_header` (400) */
-function insistOnFittingCondition({ received: { headers }, interaction }: Addressed): void {
-  const unfit = (field: string, problem: string): GatewayError =>
-    new GatewayError('invalid_header', `${field} ${problem}`, { fields: [{ field, problem }] });
-  if (!isWrite(interaction) || 'via' in interaction) return;
-  if (headers.has('if-none-match')) throw unfit('If-None-Match', 'is for reads; a create is conditional by If-None-Exist');
-  if (headers.has('if-unmodified-since')) throw unfit('If-Unmodified-Since', 'is not kept: name the version with If-Match');
-  if (headers.has('if-match') && !isOfVersion(interaction))
-    throw unfit('If-Match', `is for what is there already, not for ${interaction.kind}`);
 }
 
 /** A compressed body may be a bomb, and nobody needs one (attack case S10). @throws GatewayError `unsupported_media_type` (415) */

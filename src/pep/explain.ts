@@ -2,12 +2,13 @@ import type { AuditSink } from '../audit/sink.ts';
 import type { Clock } from '../clock.ts';
 import { GatewayError } from '../errors.ts';
 import { interactionVerb, isWrite, type Interaction } from '../fhir/interaction.ts';
-import { resolveAnswerFormat, type AnswerFormat } from '../fhir/media.ts';
+import { FHIR_JSON, resolveAnswerFormat, resolveBodyFormat, type AnswerFormat } from '../fhir/media.ts';
 import { parseInteraction } from '../fhir/parse-interaction.ts';
 import { interactionPath, printInteraction } from '../fhir/print-interaction.ts';
 import { parseQuery, parseTarget } from '../fhir/target.ts';
-import { parseJsonObject } from '../fhir/json.ts';
-import type { DecisionPoint, PermitVerdict } from '../pdp/decide.ts';
+import { parseJsonPatch } from '../fhir/json-patch.ts';
+import { parseJson, parseJsonObject } from '../fhir/json.ts';
+import type { DecisionPoint, PermitVerdict, Verdict } from '../pdp/decide.ts';
 import type { SelectedRole } from '../pdp/question.ts';
 import { explainRules, type ExplainedRule } from '../pdp/explain.ts';
 import { parametersOf } from '../pdp/rules.ts';
@@ -16,6 +17,8 @@ import type { AuthenticatedCaller, Authenticator } from '../token/authenticate.t
 import { mapClaims } from '../token/claims.ts';
 import { settledFormat } from './answer-format.ts';
 import { readResource } from './body.ts';
+import { insistOnFittingConditions } from './conditions.ts';
+import { explainWrite } from './explain-write.ts';
 
 /** A request that an operator wants explained: what stands below the FHIR base, and a token for it. */
 export interface ExplainRequest {
@@ -23,14 +26,15 @@ export interface ExplainRequest {
   readonly method: string;
   /** `/Observation?patient=1` */
   readonly target: string;
+  /** By lower-case name. A PATCH without `content-type` is taken for a JSON Patch, any other body for FHIR JSON. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** The form of a search by POST, or the resource of a write, as text. */
+  /** The form of a search by POST, the resource of a write, the steps of a patch, or the Parameters of an operation, as text. */
   readonly body?: string;
 }
 
 /** One stage of the way of a request (design §3). What is after the first that stopped was not reached. */
 export interface ExplainedStage {
-  readonly stage: 'address' | 'authenticate' | 'format' | 'role' | 'rules' | 'decision' | 'upstream';
+  readonly stage: 'address' | 'authenticate' | 'format' | 'role' | 'rules' | 'decision' | 'search' | 'write' | 'upstream';
   readonly outcome: 'passed' | 'stopped';
   readonly code?: string;
   readonly text?: string;
@@ -40,7 +44,7 @@ export interface ExplainedStage {
 
 export interface Explanation {
   readonly outcome: 'permitted' | 'denied' | 'refused' | 'failed';
-  /** What the caller would get, as far as it is the gate's to say; 200 stands for whatever the custodian answers. */
+  /** What the caller would get, as far as it is the gate's to say; of a permit the status when all goes well. */
   readonly status: number;
   readonly stages: readonly ExplainedStage[];
 }
@@ -55,7 +59,8 @@ export interface ExplainOptions {
 /**
  * Judges a request as the gate would, and tells every stage: for operators only, callers never learn this. Nothing is forwarded; what the
  * decision must look up is looked up and audited under the correlation id of the question. Not judged: the edge (raw bytes), a proof of
- * possession (there is none), limits, and the guard of a write, which needs the stored resource.
+ * possession (there is none), limits, and of a write all that goes by what is stored: its guard, its version, what its criteria find and what it
+ * then comes to. Its stages say so, under `notJudged`; of a Bundle no entry is judged.
  */
 export async function explain(
   tenant: Tenant,
@@ -69,6 +74,8 @@ export async function explain(
     stages.push({ stage: 'address', outcome: 'passed', facts: describeInteraction(interaction) });
     const caller = await options.authenticator.identify(tenant, `Bearer ${request.token}`, isWrite(interaction));
     stages.push({ stage: 'authenticate', outcome: 'passed', facts: describeCaller(caller) });
+    insistOnFittingConditions(headersOf(request), interaction);
+    insistOnBody(tenant, request, interaction);
     const format = readFormat(tenant, request, interaction);
     const selected = options.decisions.select(tenant, caller.purposes);
     if ('effect' in selected) {
@@ -80,17 +87,19 @@ export async function explain(
     const rules = explainRules(selected.role, interaction);
     const isMatched = rules.some(({ faults }) => faults.length === 0);
     stages.push({ stage: 'rules', outcome: isMatched ? 'passed' : 'stopped', rules });
-    const verdict = await options.decisions.decide({
-      tenant,
-      subject: caller.subject,
-      purposes: caller.purposes,
-      ...(caller.claims === undefined ? {} : { claims: caller.claims }),
-      ...(caller.proof === undefined ? {} : { proof: caller.proof }),
-      interaction,
-      body: () => Promise.resolve(parseBody(request, interaction)),
-      now: options.clock.now(),
-      onLookUp: (type, id) => lookedUp(tenant, type, id, correlationId, options),
-    });
+    const ask = (asked: Interaction): Promise<Verdict> =>
+      options.decisions.decide({
+        tenant,
+        subject: caller.subject,
+        purposes: caller.purposes,
+        ...(caller.claims === undefined ? {} : { claims: caller.claims }),
+        ...(caller.proof === undefined ? {} : { proof: caller.proof }),
+        interaction: asked,
+        body: () => Promise.resolve(parseBody(request, asked)),
+        now: options.clock.now(),
+        onLookUp: (type, id) => lookedUp(tenant, type, id, correlationId, options),
+      });
+    const verdict = await ask(interaction);
     const { code, text } = verdict.effect === 'permit' ? verdict.permit.reason : verdict.reason;
     const said = { code, ...(text === undefined ? {} : { text }) };
     if (verdict.effect === 'deny') {
@@ -99,14 +108,46 @@ export async function explain(
     }
     stages.push({ stage: 'decision', outcome: 'passed', ...said, facts: describePermit(verdict) });
     settledFormat(format, verdict);
-    stages.push({ stage: 'upstream', outcome: 'passed', facts: describeUpstream(verdict) });
-    return { outcome: 'permitted', status: 200, stages };
+    stages.push(...(await explainWrite({ verdict, headers: headersOf(request), ask })));
+    const stop = stages.at(-1);
+    if (stop?.outcome === 'stopped') {
+      const isRefused = stop.code === 'precondition_required';
+      return { outcome: isRefused ? 'refused' : 'denied', status: isRefused ? 428 : 403, stages };
+    }
+    // What a conditional write comes to, and the entries of a Bundle, are not known before they are judged.
+    if (!('criteria' in interaction) && interaction.kind !== 'bundle')
+      stages.push({ stage: 'upstream', outcome: 'passed', facts: describeUpstream(verdict) });
+    return { outcome: 'permitted', status: statusOf(interaction), stages };
   } catch (error) {
     return stopped(stages, error);
   }
 }
 
 const ORDER: readonly ExplainedStage['stage'][] = ['address', 'authenticate', 'format', 'role', 'rules', 'decision', 'upstream'];
+
+function statusOf({ kind }: Interaction): number {
+  if (kind === 'create') return 201;
+  return kind === 'delete' ? 204 : 200;
+}
+
+function headersOf({ headers }: ExplainRequest): ReadonlyMap<string, string> {
+  return new Map(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+function contentTypeOf(request: ExplainRequest): string | undefined {
+  const { method, body } = request;
+  const otherwise = method === 'PATCH' ? 'application/json-patch+json' : FHIR_JSON;
+  return headersOf(request).get('content-type') ?? (method === 'PATCH' || body !== undefined ? otherwise : undefined);
+}
+
+/** What a body may be said to be, and of a patch that its steps can be read: both before anything is decided, as at the gate. */
+function insistOnBody(tenant: Tenant, request: ExplainRequest, interaction: Interaction): void {
+  const { body } = request;
+  const isForm = 'via' in interaction && interaction.via === 'form';
+  if (body === undefined || isForm) return;
+  resolveBodyFormat(contentTypeOf(request), interaction, tenant.fhir.version);
+  if (interaction.kind === 'patch' || interaction.kind === 'conditional-patch') parseJsonPatch(parseJson(Buffer.from(body)));
+}
 
 /** A refusal or failure, told at the stage after the last that passed. */
 function stopped(stages: readonly ExplainedStage[], error: unknown): Explanation {
@@ -123,11 +164,12 @@ function stopped(stages: readonly ExplainedStage[], error: unknown): Explanation
   };
 }
 
-function readRequest(tenant: Tenant, { method, target, headers, body }: ExplainRequest): Interaction {
+function readRequest(tenant: Tenant, asked: ExplainRequest): Interaction {
+  const { method, target, body } = asked;
   const { segments, query } = parseTarget(target, 0);
   const { version } = tenant.fhir;
-  const ifNoneExist = headers?.['if-none-exist'];
-  const contentType = headers?.['content-type'];
+  const ifNoneExist = headersOf(asked).get('if-none-exist');
+  const contentType = contentTypeOf(asked);
   const request = {
     method,
     segments,
@@ -144,13 +186,14 @@ function readRequest(tenant: Tenant, { method, target, headers, body }: ExplainR
   return interaction;
 }
 
-function readFormat(tenant: Tenant, { target, headers, body }: ExplainRequest, interaction: Interaction): AnswerFormat {
+function readFormat(tenant: Tenant, request: ExplainRequest, interaction: Interaction): AnswerFormat {
+  const { target, body } = request;
   const isForm = 'via' in interaction && interaction.via === 'form' && body !== undefined;
   return resolveAnswerFormat({
     interaction,
     version: tenant.fhir.version,
     xml: tenant.fhir.xml,
-    accept: headers?.['accept'],
+    accept: headersOf(request).get('accept'),
     query: parseTarget(target, 0).query,
     ...(isForm ? { form: parseQuery(body) } : {}),
   });
@@ -212,15 +255,12 @@ function describeRole(
 }
 
 function describePermit(verdict: PermitVerdict): NonNullable<ExplainedStage['facts']> {
-  const { rule, patient, permit, reviews, filters, redacted, proofs, guard } = verdict;
+  const { rule, patient, permit, reviews, filters, redacted, proofs } = verdict;
   return {
     rule: rule.id,
     ...(patient === undefined ? {} : { patient: patient.reference, proof: patient.proof }),
     ...(permit.grantId === undefined ? {} : { grant: permit.grantId }),
     ...(permit.credentialIds === undefined ? {} : { credentials: permit.credentialIds }),
-    ...(guard === undefined
-      ? {}
-      : { guard: guard.kind === 'code' ? guard.write.name : `may change ${guard.changes.changed.join(' ')}` }),
     proofs: proofs.map(({ element, values }) => `${element} is ${values.join(' or ')}`),
     filters: filters.map(({ name }) => name),
     reviews: reviews.map(({ name }) => name),
@@ -231,5 +271,10 @@ function describePermit(verdict: PermitVerdict): NonNullable<ExplainedStage['fac
 function describeUpstream({ interaction, local }: PermitVerdict): NonNullable<ExplainedStage['facts']> {
   if (local !== undefined) return { local: local.name };
   const { method, path } = printInteraction(interaction);
-  return { method, path, parameters: parametersOf(interaction).map(({ key }) => key) };
+  // A patch goes up as the version that it makes.
+  return {
+    method: interaction.kind === 'patch' ? 'PUT' : method,
+    path,
+    parameters: parametersOf(interaction).map(({ key }) => key),
+  };
 }

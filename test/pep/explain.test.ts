@@ -9,6 +9,7 @@ import type { AuthenticatedCaller } from '../../src/token/authenticate.ts';
 import { createRegistry } from '../../src/usecase/registry.ts';
 import chart from '../attack/chart/index.ts';
 import { REQUESTER, tenant as stu3 } from '../pdp/support.ts';
+import { WRITES } from '../support/writes-use-case.ts';
 
 const tenant = { ...stu3, fhir: { ...stu3.fhir, version: 'R4' as const } };
 const audited: AuditEntry[] = [];
@@ -30,7 +31,7 @@ function ask(
   return explain(asked, { token: 'secret-token', method: 'GET', target: '/Patient/mine', ...request }, 'c-1', {
     authenticator: { identify: () => (refused === undefined ? Promise.resolve(caller) : Promise.reject(refused)) },
     decisions: createDecisionPoint({
-      registry: createRegistry([chart]),
+      registry: createRegistry([chart, WRITES]),
       settings: { serves: () => true, configOf: () => ({}) },
       sources: {
         matching: () => Promise.resolve([]),
@@ -148,5 +149,85 @@ describe('explain', () => {
     expect(describeExplanation(await ask({ target: '/Patient/other' }))).toEqual(
       expect.arrayContaining(['denied (403)', '✓ address', '✗ rules', '    ✗ patient-read  the id is none of the rule']),
     );
+  });
+});
+
+describe('explain of a write', () => {
+  const asks = (request: Partial<ExplainRequest>, purpose = 'writes') => ask(request, [purpose]);
+  const mine = JSON.stringify({ resourceType: 'Observation', subject: { reference: 'Patient/mine' } });
+  const steps = JSON.stringify([{ op: 'replace', path: '/status', value: 'final' }]);
+  const stage = ({ stages }: Explanation, name: string) => stages.find((each) => each.stage === name);
+
+  it('tells of a patch what it may change, that it goes up as a new version, and what is judged later', async () => {
+    const said = await asks({
+      method: 'PATCH',
+      target: '/Observation/mine-1',
+      body: steps,
+      headers: { Prefer: 'return=representation' },
+    });
+    expect(said).toMatchObject({ outcome: 'permitted', status: 200 });
+    expect(stage(said, 'write')?.facts).toMatchObject({
+      guard: 'may change status note valueQuantity subject code',
+      steps: ['status from preliminary to final'],
+      prefer: 'what was written comes back as read has it',
+      notJudged: [
+        'whether it is there, in which version, and about whom',
+        'what the guard makes of the change',
+        expect.any(String),
+      ],
+    });
+    expect(last(said)?.facts).toMatchObject({ method: 'PUT', path: '/Observation/mine-1' });
+    const blind = await asks(
+      { method: 'PATCH', target: '/Observation/mine-1', body: steps, headers: { prefer: 'return=representation' } },
+      'blind',
+    );
+    expect(stage(blind, 'write')?.facts?.['prefer']).toContain('no body');
+  });
+
+  it('refuses what is no patch, and a condition that is not kept, as the gate does', async () => {
+    const patch = { method: 'PATCH', target: '/Observation/mine-1' };
+    expect(await asks({ ...patch, body: '{"op":"remove"}' })).toMatchObject({ outcome: 'refused', status: 400 });
+    expect(await asks({ ...patch, body: steps, headers: { 'content-type': 'application/json' } })).toMatchObject({ status: 415 });
+    const create = await asks({ method: 'POST', target: '/Observation', body: mine, headers: { 'If-Match': 'W/"1"' } });
+    expect([create.status, last(create)?.text]).toEqual([400, 'If-Match is for what is there already, not for create']);
+  });
+
+  it('tells of a delete whether it names a version, where its rule wants one', async () => {
+    const remove = { method: 'DELETE', target: '/Observation/mine-1' };
+    expect(await asks(remove)).toMatchObject({ outcome: 'refused', status: 428 });
+    expect(await asks({ ...remove, headers: { 'if-match': 'W/"1"' } })).toMatchObject({ outcome: 'permitted', status: 204 });
+    expect(await asks({ ...remove, target: '/Observation/other-1' })).toMatchObject({ outcome: 'denied', status: 403 });
+  });
+
+  it('tells of a conditional write the search by which it begins, and that what it comes to is judged after that', async () => {
+    const update = { method: 'PUT', body: mine };
+    const said = await asks({ ...update, target: '/Observation?patient=mine&identifier=x' });
+    expect(stage(said, 'search')).toMatchObject({
+      outcome: 'passed',
+      facts: { rule: 'search', proofs: ['subject is Patient/mine'] },
+    });
+    expect(last(said)).toMatchObject({
+      stage: 'write',
+      facts: { comesTo: ['update of the one that matches', expect.any(String), expect.any(String)] },
+    });
+    const other = await asks({ ...update, target: '/Observation?patient=other' });
+    expect(other).toMatchObject({ outcome: 'denied', status: 403 });
+    expect(last(other)).toMatchObject({ stage: 'search', code: 'criteria_denied' });
+    const create = { method: 'POST', target: '/Observation', headers: { 'if-none-exist': 'patient=mine' } };
+    expect(await asks({ ...create, body: mine })).toMatchObject({ outcome: 'permitted' });
+    expect(last(await asks({ ...create, body: mine.replace('mine', 'other') }))).toMatchObject({
+      stage: 'write',
+      outcome: 'stopped',
+    });
+  });
+
+  it('judges an operation by what its body brings, and says of a Bundle that its entries are not judged', async () => {
+    const named = (patient: string) =>
+      JSON.stringify({ resourceType: 'Parameters', parameter: [{ name: 'patient', valueString: patient }] });
+    const last = { method: 'POST', target: '/Observation/$lastn' };
+    expect(await asks({ ...last, body: named('Patient/mine') })).toMatchObject({ outcome: 'permitted' });
+    expect(await asks({ ...last, body: named('Patient/other') })).toMatchObject({ outcome: 'denied' });
+    const bundle = await asks({ method: 'POST', target: '/', body: '{}' });
+    expect(JSON.stringify(bundle.stages.at(-1))).toContain('each is judged as if it came alone');
   });
 });
