@@ -93,8 +93,9 @@ program
   .requiredOption('--token-file <file>', 'a file with the access token alone; it is neither kept nor logged')
   .option('--body-file <file>', 'the form of a search by POST, the resource of a write, the steps of a patch, or Parameters')
   .option(
-    '--header <name: value...>',
-    'headers of the request, such as "If-Match: W/\\"3\\"", If-None-Exist, Prefer, Content-Type',
+    '--header <name: value>',
+    'a header of the request, as often as needed: If-Match: W/"3", If-None-Exist, Prefer, Content-Type',
+    (header: string, before: readonly string[] = []) => [...before, header],
   )
   .option('--accept <media type>', 'the header Accept of the request')
   .option('--url <url>', 'the internal listener; default: the one of the configuration')
