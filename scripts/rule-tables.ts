@@ -1,20 +1,25 @@
-// `npm run rules` writes what each role may ask as a table beside its use case (RULES.md); with `--check`, part of `npm run check`, it fails on one that is stale.
+// `npm run rules` writes what each role may ask as a table beside its use case (RULES.md), of the folders that are named or of all here; with `--check`, part
+// of `npm run check`, it fails on one that is stale.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { ruleTable } from '../src/usecase/rule-table.ts';
 import { loadUseCases, useCaseFoldersIn } from '../src/usecase/load.ts';
 
 const root = resolve(import.meta.dirname, '..');
-const folders = [...useCaseFoldersIn(join(root, 'usecases')), join(root, 'test/attack/chart')];
 const isCheck = process.argv.includes('--check');
+const named = process.argv.slice(2).filter((argument) => argument !== '--check');
+const folders =
+  named.length > 0
+    ? named.map((each) => resolve(each))
+    : [...useCaseFoldersIn(join(root, 'usecases')), join(root, 'test/attack/chart')];
 const stale: string[] = [];
 
 for (const [index, useCase] of (await loadUseCases(folders)).entries()) {
   const file = join(folders[index] ?? '', 'RULES.md');
   const text = await format(ruleTable(useCase), { ...(await resolveConfig(file)), parser: 'markdown' });
   if (existsSync(file) && readFileSync(file, 'utf8') === text) continue;
-  if (isCheck) stale.push(file.slice(root.length + 1));
+  if (isCheck) stale.push(relative(root, file));
   else writeFileSync(file, text);
 }
 for (const file of stale) console.error(`${file} does not say what the rules say: npm run rules`);

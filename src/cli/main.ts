@@ -95,7 +95,7 @@ program
   .option(
     '--header <name: value>',
     'a header of the request, as often as needed: If-Match: W/"3", If-None-Exist, Prefer, Content-Type',
-    (header: string, before: readonly string[] = []) => [...before, header],
+    (header: string, before: readonly string[] | undefined) => [...(before ?? []), header],
   )
   .option('--accept <media type>', 'the header Accept of the request')
   .option('--url <url>', 'the internal listener; default: the one of the configuration')

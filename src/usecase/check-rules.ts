@@ -126,8 +126,30 @@ function conditionalFaults({ interaction, types, parameters, patient }: Rule, { 
       .filter((needed) => !rules.some((rule) => rule.interaction === needed && rule.types.includes(type)))
       .map((needed) => `interaction: ${interaction} of ${type} needs a rule for ${needed} of ${type}, by which it is judged`),
   );
+  for (const type of types) faults.push(...criteriaFaults(parameters ?? {}, type, rules));
   if (patient !== undefined) faults.push(`patient: the rules for search-type and ${write} say whose data it is about`);
   if (Object.keys(parameters ?? {}).length === 0) faults.push('parameters: must list the criteria, by which it is conditional');
+  return faults;
+}
+
+/** Criteria that no search takes, and searches that want what no criteria may say: with these it could never match. */
+function criteriaFaults(criteria: NonNullable<Rule['parameters']>, type: string, rules: readonly Rule[]): readonly string[] {
+  const searches = rules.filter(({ interaction, types }) => interaction === 'search-type' && types.includes(type));
+  if (searches.length === 0) return [];
+  const takes = ({ parameters = {}, patient }: Rule, key: string): boolean =>
+    Object.hasOwn(parameters, key) || (patient?.from === 'parameter' && patient.parameters.includes(key));
+  const wants = ({ parameters = {}, patient }: Rule): readonly string[] => [
+    ...Object.keys(parameters).filter((key) => parameters[key]?.optional !== true && !Object.hasOwn(criteria, key)),
+    ...(patient?.from === 'parameter' && !patient.parameters.some((key) => Object.hasOwn(criteria, key))
+      ? [patient.parameters.join(' or ')]
+      : []),
+  ];
+  const faults = Object.keys(criteria)
+    .filter((key) => !searches.some((search) => takes(search, key)))
+    .map((key) => `parameters.${key}: stands in no rule for search-type of ${type}, by which criteria are judged`);
+  const lacking = searches.map((search) => `${search.id} wants ${wants(search).join(' and ')}`);
+  if (searches.every((search) => wants(search).length > 0))
+    faults.push(`parameters: no rule for search-type of ${type} takes these criteria: ${lacking.join('; ')}`);
   return faults;
 }
 

@@ -1,3 +1,4 @@
+import type { Obligation } from './decision.ts';
 import type { Role, UseCase } from './definition.ts';
 import type { ParameterRule, PatientRule, Rule } from './rules.ts';
 
@@ -55,14 +56,16 @@ function from(rule: PatientRule, interaction: Rule['interaction']): string {
     case 'body':
       return `at ${code(rule.element)} of what is written${interaction === 'update' ? ', and of what is stored' : ''}`;
     case 'look-up':
-      return `at ${code(rule.element)} of what is stored, proved again on ${isChanging(interaction) ? 'what is written' : 'the answer'}`;
+      return `at ${code(rule.element)} of what is stored${provedAgain(interaction)}`;
     case 'grant':
       return 'of the live grant';
   }
 }
 
-function isChanging(interaction: Rule['interaction']): boolean {
-  return interaction === 'update' || interaction === 'patch';
+function provedAgain(interaction: Rule['interaction']): string {
+  // Of a deletion there is nothing else to see.
+  if (interaction === 'delete') return '';
+  return `, proved again on ${interaction === 'update' || interaction === 'patch' ? 'what is written' : 'the answer'}`;
 }
 
 function conditions(rule: Rule): string {
@@ -78,8 +81,41 @@ function conditions(rule: Rule): string {
   if (rule.ifMatch !== undefined) all.push('only with `If-Match`');
   if (rule.user !== undefined)
     all.push(rule.user === 'required' ? 'a natural person must be proven' : 'no natural person may be named');
-  for (const obligation of rule.obligations ?? []) all.push(code(obligation.kind));
+  for (const obligation of rule.obligations ?? []) all.push(obliged(obligation));
   return all.join('; ');
+}
+
+function obliged(obligation: Obligation): string {
+  switch (obligation.kind) {
+    case 'guard-write':
+      return `written as the use case’s ${code(obligation.guard)} judges`;
+    case 'guard-changes': {
+      const { changed, states = [] } = obligation;
+      const steps = states.flatMap((each) =>
+        each.steps.map(({ from, to }) => `${code(each.element)} from ${code(from)} to ${code(to)}`),
+      );
+      const may = changed.includes('*') ? 'all but labels may change' : `only ${changed.map(code).join(' ')} may change`;
+      return steps.length === 0 ? may : `${may}, ${steps.join(', ')}`;
+    }
+    case 'narrow':
+      return `narrowed by ${code(obligation.parameter)}, proved on ${code(obligation.element)}`;
+    case 'filter':
+      return `entries that the use case’s ${code(obligation.filter)} keeps`;
+    case 'redact':
+      return `without ${obligation.elements.map(code).join(' ')}`;
+    case 'max-count':
+      return `pages of at most ${String(obligation.count)}`;
+    case 'headers': {
+      const { request = {}, response = {} } = obligation;
+      return `headers ${[...Object.keys(request), ...Object.keys(response)].map(code).join(' ')} are set or stripped`;
+    }
+    case 'answer-locally':
+      return `answered by the use case’s ${code(obligation.answer)}`;
+    case 'review':
+      return `shown to the use case’s ${code(obligation.review)} before it leaves`;
+    case 'audit':
+      return `${Object.keys(obligation.attributes).map(code).join(' ')} for the audit`;
+  }
 }
 
 function values(wanted: ParameterRule): string {

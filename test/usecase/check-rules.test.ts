@@ -125,8 +125,23 @@ describe('the rules of a use case', () => {
     ]);
     const update: Rule = { id: 'u', interaction: 'update', types: ['Observation'] };
     const whole: Rule = { ...conditional, parameters: { identifier: { any: true }, patient: { any: true } } };
-    expect(faults(search, update, whole)).toEqual([]);
-    expect(faults(search, update, { ...whole, patient: { from: 'grant' } })).toEqual([
+    const found: Rule = { ...search, parameters: { identifier: { any: true, optional: true }, patient: { any: true } } };
+    expect(faults(found, update, whole)).toEqual([]);
+    expect(faults(search, update, whole)).toEqual(
+      ['identifier', 'patient'].map(
+        (key) => `x/r/c: parameters.${key}: stands in no rule for search-type of Observation, by which criteria are judged`,
+      ),
+    );
+    const demanding: Rule = { ...found, id: 'd', parameters: { ...found.parameters, code: { any: true } } };
+    expect(faults(demanding, update, whole)).toEqual([
+      'x/r/c: parameters: no rule for search-type of Observation takes these criteria: d wants code',
+    ]);
+    expect(faults(demanding, found, update, whole)).toEqual([]);
+    const of: Rule = { ...found, patient: { from: 'parameter', parameters: ['subject'], element: 'subject' } };
+    expect(faults(of, update, whole)).toEqual([
+      'x/r/c: parameters: no rule for search-type of Observation takes these criteria: s wants subject',
+    ]);
+    expect(faults(found, update, { ...whole, patient: { from: 'grant' } })).toEqual([
       'x/r/c: patient: the rules for search-type and update say whose data it is about',
     ]);
   });
