@@ -33,6 +33,7 @@ export function judgeFound(
     verdict,
     page: authenticated.continuation?.page ?? 0,
     bases,
+    asked: authenticated.continuation?.cursor.path,
     nowMs: options.nowMs,
   });
   const hasMore = link.some(({ relation }) => relation === 'next');

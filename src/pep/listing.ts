@@ -36,6 +36,7 @@ export function judgeListing(
     verdict,
     page: continuation?.page ?? 0,
     bases,
+    asked: continuation?.cursor.path,
     nowMs: options.nowMs,
   });
   const { total, link: _link, entry: _entry, ...rest } = bundle;

@@ -96,6 +96,8 @@ export interface LinkOptions {
   /** The number of the page that the links stand in; 0 for the search itself. */
   readonly page: number;
   readonly bases: Bases;
+  /** The path that the server was asked for, below its base; absent: that of the interaction. */
+  readonly asked?: string | undefined;
   readonly nowMs: number;
 }
 
@@ -110,38 +112,48 @@ export function sealLinks(links: JsonValue | undefined, options: LinkOptions): r
   const sealed: JsonObject[] = [{ relation: 'self', url: `${bases.public}${path}${query === '' ? '' : `?${query}`}` }];
   if (links === undefined) return sealed;
   if (!isJsonArray(links)) throw unusable('the links of the answer are no list');
+  const roots = [pathOf(bases.upstream), rootSaid(links, options.asked ?? path)].filter((root) => root !== undefined);
   for (const link of links) {
     if (!isJsonObject(link)) throw unusable('a link of the answer is no object');
     const { relation, url } = link;
     if (typeof relation !== 'string' || !FOLLOWED.has(relation) || typeof url !== 'string') continue;
-    const cursor = readCursor(url, bases.upstream);
+    const cursor = readCursor(url, roots);
     if (cursor !== undefined) sealed.push({ relation, url: sealPage(cursor, options) });
     else if (relation === 'next') throw unusable('the next page is not at the FHIR base');
   }
   return sealed;
 }
 
-/** A link below the base, whatever host the server calls itself (real-servers.md §1.6); everything else is somebody else's. */
-function readCursor(url: string, upstream: string): Continuation['cursor'] | undefined {
+/**
+ * The path of the base by which the server calls itself: what stands before the path that it was asked for, in its own self link. One behind a proxy may have
+ * another path than it is called by here (real-servers.md §1.6).
+ */
+function rootSaid(links: readonly JsonValue[], asked: string): string | undefined {
+  const self = links.filter(isJsonObject).find(({ relation }) => relation === 'self')?.['url'];
+  const path = typeof self === 'string' ? pathOf(self.replace(/[?#].*$/su, '')) : undefined;
+  return path?.endsWith(asked) === true ? path.slice(0, path.length - asked.length) : undefined;
+}
+
+/** A link below one of these, whatever host the server calls itself (real-servers.md §1.6); everything else is somebody else's. */
+function readCursor(url: string, roots: readonly string[]): Continuation['cursor'] | undefined {
   const mark = url.indexOf('?');
   const place = mark === -1 ? url : url.slice(0, mark);
   const query = mark === -1 ? '' : url.slice(mark + 1);
-  const below = pathBelow(place, upstream);
-  if (below === undefined) return undefined;
+  const path = pathOf(place);
+  const root = roots.find((each) => path === each || path?.startsWith(`${each}/`) === true);
+  if (path === undefined || root === undefined) return undefined;
   try {
-    const { segments } = parseTarget(below === '' ? '/' : below, 0);
+    const { segments } = parseTarget(path === root ? '/' : path.slice(root.length), 0);
     return { path: segments.length === 0 ? '' : `/${segments.join('/')}`, query: printQuery(parseQuery(query)) };
   } catch {
     return undefined;
   }
 }
 
-function pathBelow(place: string, upstream: string): string | undefined {
-  const base = new URL(upstream).pathname.replace(/\/$/, '');
-  const path = /^https?:\/\/[^/?#]+(\/[^?#]*)?$/i.exec(place)?.[1] ?? (place.startsWith('/') ? place : undefined);
-  if (path === undefined || !(path === base || path.startsWith(`${base}/`))) return undefined;
-  const below = path.slice(base.length);
-  return below === '/' ? '' : below;
+/** The path of a URL without its query, as it was written, without a slash at the end; undefined for what names no place by a path. */
+function pathOf(url: string): string | undefined {
+  const [, path = url.startsWith('/') ? url : undefined] = /^https?:\/\/[^/?#]+([^?#]*)$/i.exec(url) ?? [];
+  return path?.replace(/\/$/, '');
 }
 
 function sealPage(cursor: Continuation['cursor'], { sealer, tenant, verdict, page, bases, nowMs }: LinkOptions): string {

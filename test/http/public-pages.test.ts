@@ -165,3 +165,57 @@ describe('a page that the server has no more', () => {
     expect((await follow(link.sealed)).status).toBe(502);
   });
 });
+
+describe('the pages of a server that calls itself otherwise than it is called here', () => {
+  const search = '/a/fhir/Observation?patient=mine';
+  const named = 'https://named.otherwise.example:8443/r4';
+  const page = (self: string | undefined, next: string | undefined) => ({
+    resourceType: 'Bundle',
+    type: 'searchset',
+    link: Object.entries({ self, next }).flatMap(([relation, url]) => (url === undefined ? [] : [{ relation, url }])),
+  });
+  const nextOf = ({ body }: RawAnswer): string => {
+    const { link: links } = JSON.parse(body) as ReturnType<typeof page>;
+    const url = new URL(links.find(({ relation }) => relation === 'next')?.url ?? '');
+    return `${url.pathname}${url.search}`;
+  };
+  let pages: object[];
+  let serve: TestGate['fhir'];
+  beforeAll(() => {
+    serve = gate.fhir;
+    gate.fhir = (_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/fhir+json' }).end(JSON.stringify(pages.shift()));
+    };
+  });
+  afterAll(() => {
+    gate.fhir = serve;
+  });
+
+  it('are below the path that its self link shows, page after page', async () => {
+    pages = [
+      page(`${named}/Observation?patient=Patient%2Fmine`, `${named}?_getpages=1`),
+      page(`${named}?_getpages=1`, `${named}/?_getpages=2`),
+      page(`${named}/?_getpages=2`, `${named}/Observation?_offset=3`),
+      page(undefined, undefined),
+    ];
+    let answer = await gate.get(search, headers);
+    for (let count = 0; count < 3; count += 1) answer = await gate.get(nextOf(answer), headers);
+    expect(answer.status).toBe(200);
+    expect(gate.arrived.map(({ target }) => target).slice(1)).toEqual([
+      '/fhir?_getpages=1',
+      '/fhir?_getpages=2',
+      '/fhir/Observation?_offset=3',
+    ]);
+  });
+
+  it.each<[string, string | undefined, string]>([
+    ['beside that path', `${named}/Observation?patient=Patient%2Fmine`, 'https://named.otherwise.example:8443/stu3?_getpages=1'],
+    ['at a path of which it shows none', undefined, `${named}?_getpages=1`],
+    ['where its self link is another request', `${named}/Patient?patient=Patient%2Fmine`, `${named}?_getpages=1`],
+    ['with a path that begins alike', `${named}/Observation?patient=Patient%2Fmine`, `${named}x?_getpages=1`],
+    ['below it by a way that nobody can read', `${named}/Observation?patient=Patient%2Fmine`, `${named}/../x?_getpages=1`],
+  ])('are a failure %s: a list that ends too early looks whole', async (_where, self, next) => {
+    pages = [page(self, next)];
+    expect((await gate.get(search, headers)).status).toBe(502);
+  });
+});
