@@ -65,6 +65,15 @@ describe('a version that is named', () => {
   });
 });
 
+describe('a link to a further page', () => {
+  it('is no input of an operation: it stands in the query, or it is none', async () => {
+    const parameters = { resourceType: 'Parameters', parameter: [{ name: '_continuation', valueString: 'x'.repeat(40) }] };
+    const answer = await send('POST', '/Observation/$lastn', parameters);
+    const records = await gate.audited(answer.headers.get('x-request-id') ?? '');
+    expect([answer.status, records.at(-1)?.reason]).toEqual([403, 'operation_input_unjudged']);
+  });
+});
+
 describe('a time that is named', () => {
   it('is refused of a write, which goes by versions', async () => {
     const at = { 'if-unmodified-since': 'Sun, 01 Mar 2026 09:00:00 GMT' };
