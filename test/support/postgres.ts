@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { freePorts } from '../../src/sandbox/world/ports.ts';
 
 /** A throw-away PostgreSQL server on loopback. */
 export interface PostgresServer {
@@ -42,7 +42,7 @@ export async function startPostgres(): Promise<PostgresResult> {
     remove();
     return { unavailable: `initdb failed: ${lastLine(created.stderr)}` };
   }
-  const port = await freePort();
+  const { public: port } = await freePorts();
   const settings = `-c listen_addresses=127.0.0.1 -c port=${port} -c unix_socket_directories= -c fsync=off -c full_page_writes=off -c max_connections=200`;
   // The log goes to a file: pg_ctl would otherwise leave our pipe open in the server, and we would wait for it.
   const started = run('pg_ctl', ['-D', data, '-w', '-t', '60', '-l', join(folder, 'log'), '-o', settings, 'start']);
@@ -80,18 +80,6 @@ function userIds(name: string): { readonly uid: number; readonly gid: number } |
   const ask = (flag: string): number => Number(spawnSync('id', [flag, name], { encoding: 'utf8' }).stdout.trim() || Number.NaN);
   const [uid, gid] = [ask('-u'), ask('-g')];
   return Number.isInteger(uid) && Number.isInteger(gid) ? { uid, gid } : undefined;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = address !== null && typeof address === 'object' ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 function lastLine(text: string): string {

@@ -1,4 +1,5 @@
-import { createServer } from 'node:net';
+import { randomInt } from 'node:crypto';
+import { createServer, type Server } from 'node:net';
 
 /** The ports of the gateway and of the control API. */
 export interface Ports {
@@ -19,20 +20,32 @@ export async function insistFree(ports: Ports): Promise<void> {
   }
 }
 
-/** Three free ports on 127.0.0.1, held together until all are known, so that they differ. */
+/** Below what systems give to outgoing connections: none of those takes a port between our look and the gateway's start, or while it is down. */
+const FIRST = 20_000;
+const LAST = 31_999;
+const TRIES = 100;
+
+/** Three free ports on 127.0.0.1, held together until all are known, so that they differ. @throws Error when none is found */
 export async function freePorts(): Promise<Ports> {
-  const servers = await Promise.all([0, 1, 2].map(() => listen(0)));
-  const ports = servers.map((server) => {
-    const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('a TCP server has an address while it listens');
-    return address.port;
-  });
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  const [first = 0, second = 0, third = 0] = ports;
-  return { public: first, internal: second, control: third };
+  const held: Server[] = [];
+  const take = async (): Promise<number> => {
+    for (let tried = 0; tried < TRIES; tried += 1) {
+      const port = randomInt(FIRST, LAST + 1);
+      const server = await listen(port).catch(() => undefined);
+      if (server === undefined) continue;
+      held.push(server);
+      return port;
+    }
+    throw new Error(`no free port from ${FIRST} to ${LAST} in ${TRIES} tries`);
+  };
+  try {
+    return { public: await take(), internal: await take(), control: await take() };
+  } finally {
+    await Promise.all(held.map((server) => new Promise((resolve) => server.close(resolve))));
+  }
 }
 
-function listen(port: number): Promise<ReturnType<typeof createServer>> {
+function listen(port: number): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
