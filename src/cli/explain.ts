@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { createClock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { ExplainRequest, Explanation } from '../pep/explain.ts';
+import type { ExplainRequest } from '../pep/explain.ts';
+import type { Explanation } from '../pep/explanation.ts';
 import { createApiKey, revokeApiKey } from '../store/api-keys.ts';
 import { withDatabase } from './database.ts';
 

@@ -3,7 +3,7 @@ import type { Interaction } from '../fhir/interaction.ts';
 import type { PermitVerdict, Verdict } from '../pdp/decide.ts';
 import { parametersOf } from '../pdp/rules.ts';
 import type { Conditional } from './conditional.ts';
-import type { ExplainedStage } from './explain.ts';
+import type { ExplainedStage } from './explanation.ts';
 
 type Facts = NonNullable<ExplainedStage['facts']>;
 

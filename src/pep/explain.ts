@@ -10,7 +10,7 @@ import { parseJsonPatch } from '../fhir/json-patch.ts';
 import { parseJson, parseJsonObject } from '../fhir/json.ts';
 import type { DecisionPoint, PermitVerdict, Verdict } from '../pdp/decide.ts';
 import type { SelectedRole } from '../pdp/question.ts';
-import { explainRules, type ExplainedRule } from '../pdp/explain.ts';
+import { explainRules } from '../pdp/explain.ts';
 import { parametersOf } from '../pdp/rules.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { AuthenticatedCaller, Authenticator } from '../token/authenticate.ts';
@@ -19,6 +19,7 @@ import { settledFormat } from './answer-format.ts';
 import { readResource } from './body.ts';
 import { insistOnFittingConditions } from './conditions.ts';
 import { explainWrite } from './explain-write.ts';
+import type { ExplainedStage, Explanation } from './explanation.ts';
 
 /** A request that an operator wants explained: what stands below the FHIR base, and a token for it. */
 export interface ExplainRequest {
@@ -30,23 +31,6 @@ export interface ExplainRequest {
   readonly headers?: Readonly<Record<string, string>>;
   /** The form of a search by POST, the resource of a write, the steps of a patch, or the Parameters of an operation, as text. */
   readonly body?: string;
-}
-
-/** One stage of the way of a request (design §3). What is after the first that stopped was not reached. */
-export interface ExplainedStage {
-  readonly stage: 'address' | 'authenticate' | 'format' | 'role' | 'rules' | 'decision' | 'search' | 'write' | 'upstream';
-  readonly outcome: 'passed' | 'stopped';
-  readonly code?: string;
-  readonly text?: string;
-  readonly facts?: Readonly<Record<string, string | number | boolean | readonly string[]>>;
-  readonly rules?: readonly ExplainedRule[];
-}
-
-export interface Explanation {
-  readonly outcome: 'permitted' | 'denied' | 'refused' | 'failed';
-  /** What the caller would get, as far as it is the gate's to say; of a permit the status when all goes well. */
-  readonly status: number;
-  readonly stages: readonly ExplainedStage[];
 }
 
 export interface ExplainOptions {
