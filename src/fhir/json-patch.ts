@@ -1,6 +1,6 @@
 import { GatewayError } from '../errors.ts';
 import { equalJson } from './json-equal.ts';
-import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from './json.ts';
+import { isJsonArray, isJsonObject, JsonNumber, type JsonObject, type JsonValue } from './json.ts';
 
 /** One step of a JSON Patch (RFC 6902 §4); places are RFC 6901 pointers, decoded, and never the whole document. */
 export type JsonPatchStep =
@@ -18,8 +18,9 @@ export type Patched =
   { readonly outcome: 'patched'; readonly resource: JsonObject } | { readonly outcome: 'unfit'; readonly step: number };
 
 const MAX_STEPS = 100;
-/** Values in the result: copies of copies grow without end. */
+/** Values in the result, and characters of all its texts and names: copies of copies grow without end. */
 const MAX_VALUES = 50_000;
+const MAX_CHARACTERS = 8 * 1024 * 1024;
 const MAX_DEPTH = 64;
 const MEMBERS: ReadonlySet<string> = new Set(['op', 'path', 'from', 'value']);
 const NEVER: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
@@ -152,11 +153,18 @@ function removed(container: JsonValue, token: string): JsonValue | undefined {
 
 function isSmall(document: JsonValue): boolean {
   let left = MAX_VALUES;
+  let characters = MAX_CHARACTERS;
   const fits = (value: JsonValue, depth: number): boolean => {
     left -= 1;
-    if (left < 0 || depth > MAX_DEPTH) return false;
+    if (typeof value === 'string') characters -= value.length;
+    else if (value instanceof JsonNumber) characters -= value.text.length;
+    if (left < 0 || characters < 0 || depth > MAX_DEPTH) return false;
     if (isJsonArray(value)) return value.every((each) => fits(each, depth + 1));
-    return !isJsonObject(value) || Object.values(value).every((each) => fits(each, depth + 1));
+    if (!isJsonObject(value)) return true;
+    return Object.entries(value).every(([name, each]) => {
+      characters -= name.length;
+      return fits(each, depth + 1);
+    });
   };
   return fits(document, 0);
 }

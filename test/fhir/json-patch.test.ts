@@ -116,6 +116,13 @@ describe('a JSON Patch', () => {
     expect(performance.now() - startedMs).toBeLessThan(2_000);
   });
 
+  it('does not grow without end by copies of one long text, or under one long name: a few values can be any size', () => {
+    const doubling = Array.from({ length: 12 }, () => ({ op: 'copy', from: '/a', path: '/a/-' }));
+    expect(apply({ a: ['x'.repeat(100_000)] }, ...doubling)).toMatch(/^unfit at \d+$/);
+    expect(apply({ a: [{ ['x'.repeat(100_000)]: 1 }] }, ...doubling)).toMatch(/^unfit at \d+$/);
+    expect(apply({ a: ['x'.repeat(100)] }, ...doubling.slice(0, 8))).toHaveProperty('a.8');
+  });
+
   it('leaves what it was given as it was, and tests true of what it added, whatever it is', () => {
     const name = fc.constantFrom('a', 'b', '~', '/', '0', '-', '');
     fc.assert(
