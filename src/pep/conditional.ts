@@ -128,14 +128,13 @@ async function find(permitted: Permitted, type: string, record: RequestRecord, o
   const upstream = options.upstream(permitted.authenticated.addressed.tenant);
   const { method, path, query, form } = printInteraction(interaction);
   const headers = { accept: FHIR_JSON, 'cache-control': 'no-cache', 'x-sluis-lookup': '1' };
-  const [answer] = await Promise.all([
-    upstream.forward(
-      form === undefined
-        ? { method, path, query, headers }
-        : { method, path, query, headers: { ...headers, 'content-type': FORM }, body: form },
-    ),
-    record.lookUp(type, '_search'),
-  ]);
+  // First the record: of a search that cannot be recorded there would be an answer that nobody takes.
+  await record.lookUp(type, '_search');
+  const answer = await upstream.forward(
+    form === undefined
+      ? { method, path, query, headers }
+      : { method, path, query, headers: { ...headers, 'content-type': FORM }, body: form },
+  );
   if (answer.status !== 200) {
     discard(answer.body);
     throw new GatewayError('upstream_failed', `the FHIR server answered a search with ${String(answer.status)}`, {

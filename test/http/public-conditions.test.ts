@@ -83,6 +83,15 @@ describe('a time that is named', () => {
   });
 });
 
+describe('the search of a conditional write', () => {
+  it('is not made where it cannot be recorded (A3)', async () => {
+    gate.audit = ({ phase }) => (phase === 'event' ? Promise.reject(new Error('disk')) : undefined);
+    expect((await send('PUT', '/Observation?patient=mine&identifier=mine-1', observation())).status).toBe(500);
+    gate.audit = undefined;
+    expect(gate.arrived).toEqual([]);
+  });
+});
+
 describe('the match of a conditional write', () => {
   const onSearch = (search: (base: string) => object): void => {
     gate.fhir = (request, response, body) => {
