@@ -65,6 +65,20 @@ export function readWhole(body: Readable, maxBytes: number): Promise<Buffer> {
   });
 }
 
+/**
+ * The resource of an answer. An answer that is none is let go of at once: nobody would hear of its end.
+ * @throws GatewayError `upstream_failed` as `insistOnJson`, `readWhole` and `parseAnswer`
+ */
+export async function readJson(answer: UpstreamAnswer, maxBytes: number): Promise<JsonObject> {
+  try {
+    insistOnJson(answer);
+    return parseAnswer(await readWhole(answer.body, maxBytes));
+  } catch (error) {
+    discard(answer.body);
+    throw error;
+  }
+}
+
 /** The body as it comes, and no more, and where a length was announced no less (reliability §2.6). */
 export async function* limit(body: Readable, maxBytes: number, lengthBytes: number | undefined): AsyncIterable<Buffer> {
   let bytes = 0;

@@ -12,7 +12,7 @@ import { isJsonArray, isJsonObject, type JsonObject } from '../fhir/json.ts';
 import { FHIR_JSON, FORM } from '../fhir/media.ts';
 import type { Parameter } from '../fhir/parameter.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
-import { discard, insistOnJson, parseAnswer, readWhole } from './answer-body.ts';
+import { discard, readJson } from './answer-body.ts';
 import { judgeRead } from './answer-judgement.ts';
 import { answerWritten } from './answer.ts';
 import type { RequestRecord } from './record.ts';
@@ -141,14 +141,7 @@ async function find(permitted: Permitted, type: string, record: RequestRecord, o
       reason: `upstream_status_${String(answer.status)}`,
     });
   }
-  insistOnJson(answer);
-  const bundle = await judgeRead(
-    permitted,
-    record,
-    parseAnswer(await readWhole(answer.body, options.maxReviewBytes)),
-    upstream,
-    options,
-  );
+  const bundle = await judgeRead(permitted, record, await readJson(answer, options.maxReviewBytes), upstream, options);
   const criteria = 'parameters' in interaction ? interaction.parameters.filter(({ name }) => !RESULTS.has(name)) : [];
   if (bundle === 'not-shown') throw new GatewayError('internal', 'a search that is no listing');
   return { matches: matchesIn(bundle, type), isWhole: !hasMore(bundle), criteria };

@@ -1,7 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import { FHIR_JSON } from '../fhir/media.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
-import { discard, insistOnJson, parseAnswer, readWhole } from './answer-body.ts';
+import { discard, readJson } from './answer-body.ts';
 import { judgeRead } from './answer-judgement.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { answerResource, answerWritten } from './answer.ts';
@@ -45,8 +45,7 @@ export async function answerOperation(permitted: Permitted, record: RequestRecor
         reason: `upstream_status_${String(answer.status)}`,
       });
   }
-  insistOnJson(answer);
-  const body = parseAnswer(await readWhole(answer.body, options.maxReviewBytes));
+  const body = await readJson(answer, options.maxReviewBytes);
   const judged = await judgeRead(permitted, record, body, upstream, options);
   // It has happened: a denial would say that it has not.
   if (judged === 'not-shown')

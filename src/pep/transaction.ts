@@ -6,7 +6,7 @@ import { FHIR_JSON } from '../fhir/media.ts';
 import { isWrite } from '../fhir/interaction.ts';
 import { answerResource } from './answer.ts';
 import type { AnswerOptions } from './answer-options.ts';
-import { discard, insistOnJson, parseAnswer, readWhole } from './answer-body.ts';
+import { discard, readJson } from './answer-body.ts';
 import { judgeRead } from './answer-judgement.ts';
 import { statusText, type EntryRequest } from './bundle-entry.ts';
 import type { RequestRecord } from './record.ts';
@@ -161,16 +161,8 @@ async function send(
       reason: `upstream_status_${String(answer.status)}`,
     });
   }
-  let entry: readonly JsonObject[];
-  try {
-    insistOnJson(answer);
-    const said = parseAnswer(await readWhole(answer.body, options.maxReviewBytes));
-    const entries = readEntries(said, ready.length);
-    entry = await Promise.all(ready.map((each, index) => answerEntry(each, entries[index], options)));
-  } catch (error) {
-    discard(answer.body);
-    throw error;
-  }
+  const entries = readEntries(await readJson(answer, options.maxReviewBytes), ready.length);
+  const entry = await Promise.all(ready.map((each, index) => answerEntry(each, entries[index], options)));
   await closeAll(open, { outcome: 'permitted', status: 200 });
   return answerResource(whole, record, { resourceType: 'Bundle', type: 'transaction-response', entry }, new Map(), upstream);
 }

@@ -161,6 +161,26 @@ describe('an operation that was carried out', () => {
     expect(writes()).toEqual(['POST /fhir/Observation/mine-1/$seal']);
   });
 
+  it.each([
+    ['in another format', 'text/html', 'x'],
+    ['that is too large', 'application/fhir+json', 'x'.repeat(1_100_000)],
+  ])('lets go of an answer %s, whose end nobody waits for', async (_what, type, beginning) => {
+    const gone = new Promise<void>((resolve) => {
+      gate.fhir = (request, response, sent) => {
+        if (request.method !== 'POST') server.handler(request, response, sent);
+        else {
+          response.writeHead(200, { 'content-type': type }).write(beginning);
+          response.on('close', resolve);
+        }
+      };
+    });
+    const startedMs = performance.now();
+    expect((await send('POST', '/Observation/mine-1/$seal')).status).toBe(502);
+    await gone;
+    // Before the time is over that the server has.
+    expect(performance.now() - startedMs).toBeLessThan(1_500);
+  });
+
   it('is told as a conflict where the state does not allow it', async () => {
     for (const status of [409, 412]) expect((await seal(status, '{}')).status).toBe(status);
   });
