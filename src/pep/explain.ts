@@ -254,6 +254,8 @@ function describePermit(verdict: PermitVerdict): NonNullable<ExplainedStage['fac
 
 function describeUpstream({ interaction, local }: PermitVerdict): NonNullable<ExplainedStage['facts']> {
   if (local !== undefined) return { local: local.name };
+  if (interaction.kind === 'capabilities' || interaction.kind === 'options')
+    return { answeredBy: 'the gate, from the rules of the role' };
   const { method, path } = printInteraction(interaction);
   // A patch goes up as the version that it makes.
   return {

@@ -119,6 +119,10 @@ describe('explain', () => {
     ]);
   });
 
+  it('tells of what the gate answers itself that nothing goes upstream', async () => {
+    expect(last(await ask({ target: '/metadata' }))?.facts).toEqual({ answeredBy: 'the gate, from the rules of the role' });
+  });
+
   it('judges a write by its body', async () => {
     const body = (patient: string) => JSON.stringify({ resourceType: 'Observation', subject: { reference: patient } });
     const create = { method: 'POST', target: '/Observation' };
