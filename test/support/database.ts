@@ -16,11 +16,12 @@ export interface TestDatabase {
   close(): Promise<void>;
 }
 
-/** A fresh SQLite in a temporary folder; a fresh PostgreSQL schema where `SLUIS_TEST_DATABASE_URL` is set. Gone after `close`. */
+/** A fresh SQLite in a temporary folder; a fresh PostgreSQL schema where `SLUIS_TEST_DATABASE_URL` names a server, as somebody who may create databases there. Gone after `close`. */
 export async function openTestDatabase(): Promise<TestDatabase> {
   const logger = createLogger('silent');
   const directory = await mkdtemp(join(tmpdir(), 'sluis-test-'));
-  const url = process.env['SLUIS_TEST_DATABASE_URL'];
+  const server = process.env['SLUIS_TEST_DATABASE_URL'];
+  const url = server === undefined ? undefined : await databaseOfWorker(server);
   const schema = `test_${randomBytes(8).toString('hex')}`;
   if (url !== undefined) await administer(url, `create schema ${schema}`);
   const location = url === undefined ? { directory } : { directory, url, schema };
@@ -40,6 +41,21 @@ export async function openTestDatabase(): Promise<TestDatabase> {
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+/**
+ * A database of this test process's own: what looks through a whole database for tables (migrations do) must not meet a schema that another process
+ * is just dropping.
+ */
+async function databaseOfWorker(server: string): Promise<string> {
+  const name = `sluis_test_${process.env['JEST_WORKER_ID'] ?? '0'}`;
+  await administer(server, `create database ${name}`).catch((error: unknown) => {
+    // duplicate_database: a file before made it.
+    if (!(error instanceof Error && 'code' in error && error.code === '42P04')) throw error;
+  });
+  const url = new URL(server);
+  url.pathname = `/${name}`;
+  return url.href;
 }
 
 /** Runs one statement as the owner of the test server. */
