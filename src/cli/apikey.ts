@@ -2,6 +2,7 @@ import { createClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { createApiKey, listApiKeys, revokeApiKey, type ApiRole } from '../store/api-keys.ts';
 import { withDatabase } from './database.ts';
+import { requireTenant } from './tenant.ts';
 
 export type KeyRole = ApiRole;
 type Print = (line: string) => void;
@@ -51,15 +52,9 @@ export async function revokeKey(
   await withDatabase(config(), async (database) => {
     const revoked = await database.transaction((tx) => revokeApiKey(tx, tenant, id, createClock().now()));
     if (!revoked) {
-      throw new Error(`${tenant ?? 'the host'} has no valid key ${id}; \`sluis apikey list\` shows what there is`);
+      const hint = tenant === undefined ? '; the key of a tenant needs --tenant' : '';
+      throw new Error(`${tenant ?? 'the host'} has no valid key ${id}; \`sluis apikey list\` shows what there is${hint}`);
     }
     print(`Key ${id} is revoked.`);
   });
-}
-
-function requireTenant(config: Config, tenant: string): void {
-  if (config.tenants.some((candidate) => candidate.id === tenant)) return;
-  throw new Error(
-    `--tenant ${tenant} is not in the configuration; there are ${config.tenants.map((candidate) => candidate.id).join(', ')}`,
-  );
 }

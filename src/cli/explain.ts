@@ -6,6 +6,7 @@ import type { ExplainRequest } from '../pep/explain.ts';
 import type { Explanation } from '../pep/explanation.ts';
 import { createApiKey, revokeApiKey } from '../store/api-keys.ts';
 import { withDatabase } from './database.ts';
+import { requireTenant } from './tenant.ts';
 
 type Print = (line: string) => void;
 
@@ -37,8 +38,7 @@ export async function explainRequest(
 ): Promise<void> {
   const loaded = config();
   const { tenant } = options;
-  if (!loaded.tenants.some(({ id }) => id === tenant))
-    throw new Error(`--tenant ${tenant} is not in the configuration; there are ${loaded.tenants.map(({ id }) => id).join(', ')}`);
+  requireTenant(loaded, tenant);
   if (!target.startsWith('/'))
     throw new Error(`the target ${JSON.stringify(target)} must begin with a slash: it is below the FHIR base`);
   const request: ExplainRequest = {
@@ -52,7 +52,7 @@ export async function explainRequest(
     ...(options.bodyFile === undefined ? {} : { body: readText('--body-file', options.bodyFile) }),
   };
   const base = options.url ?? `http://${loaded.internal.host}:${String(loaded.internal.port)}`;
-  const explanation = await withDatabase(loaded, async (database) => {
+  const explained = await withDatabase(loaded, async (database) => {
     const key = await database.transaction((tx) =>
       createApiKey(tx, { tenant, role: 'operator', label: 'sluis explain' }, createClock().now()),
     );
@@ -62,8 +62,8 @@ export async function explainRequest(
       await database.transaction((tx) => revokeApiKey(tx, tenant, key.id, createClock().now()));
     }
   });
-  if (options.json === true) print(JSON.stringify(explanation, undefined, 2));
-  else for (const line of describeExplanation(explanation)) print(line);
+  if (options.json === true) print(JSON.stringify(explained, undefined, 2));
+  else for (const line of describeExplanation(explained)) print(line);
 }
 
 function parseHeader(text: string): readonly [name: string, value: string] {
@@ -83,7 +83,13 @@ function readText(option: string, file: string): string {
   }
 }
 
-const problem = z.object({ detail: z.string().optional(), code: z.string().optional(), fields: z.unknown().optional() });
+const problem = z.object({
+  detail: z.string().optional(),
+  code: z.string(),
+  fields: z.array(z.object({ field: z.string(), problem: z.string() })).optional(),
+});
+
+const explanation = z.object({ outcome: z.string(), status: z.number(), stages: z.array(z.unknown()) });
 
 async function ask(url: string, secret: string, request: ExplainRequest): Promise<Explanation> {
   let answer: Response;
@@ -99,11 +105,16 @@ async function ask(url: string, secret: string, request: ExplainRequest): Promis
       cause: error,
     });
   }
-  const body: unknown = await answer.json();
-  if (answer.status === 200) return body as Explanation;
-  const said = problem.safeParse(body).data;
+  const body: unknown = await answer.json().catch(() => undefined);
+  if (answer.status === 200 && explanation.safeParse(body).success) return body as Explanation;
+  const { data: said } = problem.safeParse(body);
+  if (said === undefined)
+    throw new Error(
+      `${url} answered ${String(answer.status)}, and not as the internal listener of a gateway does: look at --url`,
+    );
+  const faults = (said.fields ?? []).map((each) => `${each.field} ${each.problem}`);
   throw new Error(
-    `the gateway answered ${String(answer.status)} ${said?.code ?? ''}: ${said?.detail ?? 'no detail'} ${said?.fields === undefined ? '' : JSON.stringify(said.fields)}`.trimEnd(),
+    `the gateway answered ${String(answer.status)} ${said.code}: ${faults.length > 0 ? faults.join('; ') : (said.detail ?? 'no detail')}`,
   );
 }
 

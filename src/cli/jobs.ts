@@ -3,6 +3,7 @@ import type { Config } from '../config.ts';
 import type { JobIdentity } from '../outbox/job.ts';
 import { findDeadLetters, reviveJob } from '../outbox/jobs.ts';
 import { withDatabase } from './database.ts';
+import { requireTenant } from './tenant.ts';
 
 type Print = (line: string) => void;
 
@@ -10,7 +11,9 @@ const MOST = 200;
 
 /** `sluis jobs list`: what gave up, newest first. */
 export async function listJobs(config: () => Config, options: { readonly tenant?: string }, print: Print): Promise<void> {
-  await withDatabase(config(), async (database) => {
+  const loaded = config();
+  if (options.tenant !== undefined) requireTenant(loaded, options.tenant);
+  await withDatabase(loaded, async (database) => {
     const letters = await findDeadLetters(database, { ...options, limit: MOST });
     for (const { tenant, useCase, name, key, since, attempts } of letters) {
       const reason = attempts.at(-1)?.reason ?? 'no reason kept';

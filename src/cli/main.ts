@@ -27,7 +27,7 @@ apikey
     '--tenant <id>',
     "the tenant that the key is for; without it the key is the host operator's, for all tenants (role operator only)",
   )
-  .requiredOption('--role <role>', 'ehr (start and steer transfers) or operator (read the audit)', parseRole)
+  .requiredOption('--role <role>', 'ehr (steer use cases) or operator (read the audit, explain)', parseRole)
   .option('--label <text>', 'a name by which you will know it')
   .addHelpText('after', '\nExample:\n  npx sluis apikey create --tenant ziekenhuis-oost --role ehr --label "EHR production"')
   .action(async (options: { readonly tenant?: string; readonly role: KeyRole; readonly label?: string }) => {
@@ -64,10 +64,10 @@ jobs
 jobs
   .command('retry')
   .description('Lets a job that gave up try again.')
-  .argument('<tenant>')
-  .argument('<use case>')
+  .argument('<tenant>', 'whose job it is')
+  .argument('<use case>', 'this and the next two as `jobs list` shows them')
   .argument('<name>')
-  .argument('<key>', 'the four as `jobs list` shows them')
+  .argument('<key>')
   .action(async (tenant: string, useCase: string, name: string, key: string) => {
     await run((config) => retryJob(config, { tenant, useCase, name, key }, print));
   });
@@ -87,7 +87,7 @@ program
 program
   .command('explain')
   .description(
-    'Shows how the running gateway would judge a FHIR request: each stage, each rule, what matched and what was missing.',
+    'Shows how the running gateway would judge a FHIR request: each stage, each rule, what matched and what was missing. Nothing is forwarded; look-ups are audited. Exit code 0 whatever the judgement, 1: there is none.',
   )
   .requiredOption('--tenant <id>', 'whose gate')
   .requiredOption('--token-file <file>', 'a file with the access token alone; it is neither kept nor logged')
@@ -100,9 +100,17 @@ program
   .option('--accept <media type>', 'the header Accept of the request')
   .option('--url <url>', 'the internal listener; default: the one of the configuration')
   .option('--json', 'the explanation as JSON')
-  .argument('<method>')
+  .argument('<method>', 'GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS')
   .argument('<target>', 'path and query below the FHIR base')
-  .addHelpText('after', "\nExample:\n  npx sluis explain --tenant ziekenhuis-oost --token-file token.txt -- GET '/Task/1'")
+  .addHelpText(
+    'after',
+    [
+      '',
+      'Examples:',
+      "  npx sluis explain --tenant ziekenhuis-oost --token-file token.txt -- GET '/Task/1'",
+      `  npx sluis explain --tenant ziekenhuis-oost --token-file token.txt --header 'If-Match: W/"3"' --body-file steps.json -- PATCH '/Observation/1'`,
+    ].join('\n'),
+  )
   .action(async (method: string, target: string, options: ExplainArguments) => {
     await run((config) => explainRequest(config, options, [method, target], print));
   });

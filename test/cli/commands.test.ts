@@ -51,6 +51,8 @@ describe('sluis apikey', () => {
       '--tenant b is not in the configuration; there are a',
     );
     await expect(createKey(config, { role: 'ehr' }, print)).rejects.toThrow('--tenant is missing');
+    await expect(listJobs(config, { tenant: 'b' }, print)).rejects.toThrow('there are a');
+    await expect(revokeKey(config, { id: 'x' }, print)).rejects.toThrow('needs --tenant');
     expect(lines).toEqual([]);
   });
 });
