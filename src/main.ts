@@ -66,6 +66,9 @@ async function start(): Promise<{ readonly gateway: Gateway; readonly listeners:
 
 function startFault(error: unknown): string {
   if (!(error instanceof Error)) return `The gateway cannot start: ${String(error)}`;
+  const isTaken = 'code' in error && error.code === 'EADDRINUSE';
+  if (isTaken)
+    return `The gateway cannot start: ${error.message}; end what runs there, or set another port (public.port, internal.port)`;
   const cause = error.cause instanceof Error ? ` (${error.cause.message})` : '';
   return `The gateway cannot start: ${error.message}${cause}`;
 }

@@ -18,6 +18,7 @@ const OVERRIDABLE: Readonly<Record<string, 'text' | 'number' | 'list'>> = {
   'audit.segmentBytes': 'number',
   'audit.minimumFreeBytes': 'number',
   'limits.resourceBytes': 'number',
+  'limits.bundleBytes': 'number',
   'limits.drainMs': 'number',
   'jobs.concurrency': 'number',
   trustedProxies: 'list',

@@ -176,17 +176,17 @@ const JSON_BODIES: ReadonlySet<string> = new Set(['application/fhir+json', 'appl
  *   this interaction's
  */
 export function resolveBodyFormat(contentType: string | undefined, interaction: Interaction, version: FhirVersion): BodyFormat {
-  const type = parseContentType(contentType, version);
+  const type = readContentType(contentType, version) ?? '';
   switch (interaction.kind) {
     case 'search-type':
     case 'search-system':
     case 'search-compartment':
       if (type === FORM) return 'form';
-      break;
+      throw unsupported(FORM);
     case 'patch':
     case 'conditional-patch':
       if (interaction.format === 'json-patch' || interaction.format === 'fhirpath-patch') return 'json';
-      throw unsupported(['application/json-patch+json']);
+      throw unsupported('application/json-patch+json', ['application/json-patch+json']);
     case 'read':
     case 'vread':
     case 'delete':
@@ -196,7 +196,7 @@ export function resolveBodyFormat(contentType: string | undefined, interaction: 
     case 'history-system':
     case 'capabilities':
     case 'options':
-      break;
+      throw unsupported(undefined);
     case 'create':
     case 'update':
     case 'conditional-create':
@@ -206,9 +206,8 @@ export function resolveBodyFormat(contentType: string | undefined, interaction: 
     case 'operation-type':
     case 'operation-system':
       if (JSON_BODIES.has(type)) return 'json';
-      break;
+      throw unsupported(FHIR_JSON);
   }
-  throw unsupported();
 }
 
 /**
@@ -227,12 +226,6 @@ export function resolvePatchFormat(contentType: string | undefined, version: Fhi
     default:
       return undefined;
   }
-}
-
-function parseContentType(contentType: string | undefined, version: FhirVersion): string {
-  const type = readContentType(contentType, version);
-  if (type === undefined) throw unsupported();
-  return type;
 }
 
 function readContentType(contentType: string | undefined, version: FhirVersion): string | undefined {
@@ -267,9 +260,11 @@ function notAcceptable(xml = false): GatewayError {
 }
 
 /** RFC 5789 §2.2: who patches learns in what. */
-function unsupported(acceptPatch?: readonly string[]): GatewayError {
-  return new GatewayError('unsupported_media_type', 'content type is not one of this interaction', {
-    fields: [{ field: 'Content-Type', problem: 'is not one that this interaction takes' }],
+function unsupported(allowed: string | undefined, acceptPatch?: readonly string[]): GatewayError {
+  const problem =
+    allowed === undefined ? 'is of no use: there is no body' : `must be ${allowed}, in UTF-8 and of this FHIR version`;
+  return new GatewayError('unsupported_media_type', `Content-Type ${problem}`, {
+    fields: [{ field: 'Content-Type', problem }],
     ...(acceptPatch === undefined ? {} : { acceptPatch }),
   });
 }

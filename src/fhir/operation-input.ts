@@ -32,7 +32,7 @@ function readParameter(item: JsonValue, field: string, version: FhirVersion): Pa
   if (said === undefined || others.length > 0 || !/^value[A-Z][A-Za-z0-9]*$/.test(said)) throw unjudged(field);
   const value = textOf(item[said]);
   if (value === undefined) throw unjudged(field);
-  if (value === '') throw fault(`${field}.${said}`, 'must not be empty');
+  if (value === '') throw fault(`${field}.value`, 'must not be empty');
   // One value, whatever is in it: a comma here is no OR.
   return parseParameter({ name, value: value.replace(/[\\,]/g, '\\$&') }, version);
 }

@@ -28,6 +28,8 @@ export interface OutcomeOptions {
   readonly diagnostics?: string;
   /** FHIRPath of the elements at fault. */
   readonly expression?: readonly string[];
+  /** What is wrong and what is allowed, in words of our own: an issue of severity `information`. */
+  readonly hint?: string;
 }
 
 /** An OperationOutcome; its shape is the same in STU3 and R4. */
@@ -37,16 +39,16 @@ export interface OperationOutcome {
 }
 
 export interface OutcomeIssue {
-  readonly severity: 'fatal' | 'error';
-  readonly code: IssueCode;
+  readonly severity: 'fatal' | 'error' | 'information';
+  readonly code: IssueCode | 'informational';
   readonly details?: { readonly text: string };
   readonly diagnostics?: string;
   readonly expression?: readonly string[];
 }
 
-/** A fresh OperationOutcome with one issue of severity `error` (`fatal` where something failed). */
+/** A fresh OperationOutcome with one issue of severity `error` (`fatal` where something failed), and perhaps one that helps to mend it. */
 export function operationOutcome(options: OutcomeOptions): OperationOutcome {
-  const { issueCode, text, diagnostics, expression } = options;
+  const { issueCode, text, diagnostics, expression, hint } = options;
   return {
     resourceType: 'OperationOutcome',
     issue: [
@@ -57,6 +59,7 @@ export function operationOutcome(options: OutcomeOptions): OperationOutcome {
         ...(diagnostics === undefined ? {} : { diagnostics }),
         ...(expression === undefined || expression.length === 0 ? {} : { expression }),
       },
+      ...(hint === undefined ? [] : [{ severity: 'information', code: 'informational', details: { text: hint } } as const]),
     ],
   };
 }

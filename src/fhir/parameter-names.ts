@@ -84,6 +84,18 @@ export function searchParameterType(
   return COMMON.get(name) ?? names?.get(name);
 }
 
+/** Whether FHIR knows a name at all, in either version and wherever it stands. */
+export function isParameterName(name: string): boolean {
+  return (
+    COMMON.has(name) ||
+    RESULT.has(name) ||
+    HISTORY.has(name) ||
+    ALL_NAMES.STU3.has(name) ||
+    ALL_NAMES.R4.has(name) ||
+    name === '_format'
+  );
+}
+
 /**
  * Whether a parameter is known for its place: name, modifier, chain. What is unknown is refused (400) rather than dropped: a server that
  * ignores it would answer more than was asked for (attack case Q41).

@@ -1,7 +1,6 @@
-import { GatewayError } from '../errors.ts';
 import { dateFault } from './date-value.ts';
 import { searchParameterType } from './parameter-names.ts';
-import { describe, splitPrefix, type Parameter } from './parameter.ts';
+import { splitPrefix, type Parameter } from './parameter.ts';
 import { localReference } from './reference.ts';
 import { isId, isResourceType, type FhirVersion } from './version.ts';
 
@@ -46,44 +45,47 @@ export function repeatsSingle(parameters: readonly Parameter[]): boolean {
 }
 
 /**
- * Whether the values of a parameter have the form that their type asks for. A server may read a malformed one as none at all
- * (real-servers.md §1.1.7), or split it where we did not (`patient=1;_revinclude=…`). Modifiers change the type, so that only
- * `:missing` and `:[type]` are looked at; chains end where the type is not known for sure, and are left to policy.
- * @throws GatewayError `invalid_parameter` (400) for a date, of which more can be said than that it is malformed
+ * What is wrong with the values of a parameter, in words that hold nothing of them; undefined when they have the form that their type asks for. A server may
+ * read a malformed one as none at all (real-servers.md §1.1.7), or split it where we did not (`patient=1;_revinclude=…`). Modifiers change the type, so that
+ * only `:missing` and `:[type]` are looked at; chains end where the type is not known for sure, and are left to policy.
  */
-export function hasValidValues(parameter: Parameter, version: FhirVersion, type: string | undefined): boolean {
+export function valueFault(parameter: Parameter, version: FhirVersion, type: string | undefined): string | undefined {
   const { name, modifier, chain, values } = parameter;
-  if (chain !== undefined) return true;
-  if (modifier === 'missing') return values.length === 1 && (values[0] === 'true' || values[0] === 'false');
-  if (name.startsWith('_') && !hasValidOwnValues(parameter, version)) return false;
-  if (type === undefined && !name.startsWith('_')) return true;
+  if (chain !== undefined) return undefined;
+  if (modifier === 'missing')
+    return values.length === 1 && (values[0] === 'true' || values[0] === 'false') ? undefined : 'must be true or false';
+  const own = name.startsWith('_') ? ownValueFault(parameter, version) : undefined;
+  if (own !== undefined) return own;
+  if (type === undefined && !name.startsWith('_')) return undefined;
   switch (searchParameterType(version, type, name)) {
     case 'reference':
-      return (modifier !== undefined && !isResourceType(version, modifier)) || values.every(isReferenceValue);
+      return (modifier !== undefined && !isResourceType(version, modifier)) || values.every(isReferenceValue)
+        ? undefined
+        : 'must be an id, a reference such as Patient/1, or an absolute URL';
     case 'date':
-      return areDates(parameter);
+      return datesFault(values);
     case 'number':
-      return values.every((value) => NUMBER.test(splitPrefix(value).rest));
+      return values.every((value) => NUMBER.test(splitPrefix(value).rest)) ? undefined : 'must be a number';
     case 'quantity':
-      return values.every((value) => NUMBER.test(splitPrefix(value).rest.split('|', 1)[0] ?? ''));
+      return values.every((value) => NUMBER.test(splitPrefix(value).rest.split('|', 1)[0] ?? ''))
+        ? undefined
+        : 'must begin with a number';
     case 'composite':
     case 'string':
     case 'token':
     case 'uri':
     case 'special':
     case undefined:
-      return true;
+      return undefined;
   }
 }
 
-function areDates({ key, values }: Parameter): true {
+function datesFault(values: readonly string[]): string | undefined {
   for (const value of values) {
-    const problem = dateFault(splitPrefix(value).rest);
-    if (problem === undefined) continue;
-    const field = describe(key);
-    throw new GatewayError('invalid_parameter', `${field} ${problem}`, { fields: [{ field, problem }] });
+    const fault = dateFault(splitPrefix(value).rest);
+    if (fault !== undefined) return fault;
   }
-  return true;
+  return undefined;
 }
 
 const NUMBER = /^[+-]?[0-9]{1,32}(?:\.[0-9]{1,32})?(?:[eE][+-]?[0-9]{1,4})?$/;
@@ -97,29 +99,36 @@ function isReferenceValue(value: string): boolean {
 }
 
 /** The forms of FHIR's own parameters. */
-function hasValidOwnValues(parameter: Parameter, version: FhirVersion): boolean {
-  const { name, modifier, values } = parameter;
+function ownValueFault({ name, modifier, values }: Parameter, version: FhirVersion): string | undefined {
+  const [only = ''] = values;
+  const once = (isRight: boolean, form: string): string | undefined =>
+    values.length === 1 && isRight ? undefined : `must be ${form}, once`;
+  const each = (isRight: (value: string) => boolean, form: string): string | undefined =>
+    values.every(isRight) ? undefined : `must be ${form}`;
   const codes = CODES.get(name);
-  if (codes !== undefined) return values.length === 1 && codes.has(values[0] ?? '');
+  if (codes !== undefined) return once(codes.has(only), `one of ${[...codes].join(', ')}`);
   switch (name) {
     case '_count':
-      return values.length === 1 && /^(?:0|[1-9][0-9]{0,8})$/.test(values[0] ?? '');
+      return once(/^(?:0|[1-9][0-9]{0,8})$/.test(only), 'a whole number');
     case '_id':
-      return modifier !== undefined || values.every(isId);
+      return modifier === undefined ? each(isId, 'an id') : undefined;
     case '_type':
-      return values.every((value) => isResourceType(version, value));
+      return each((value) => isResourceType(version, value), 'resource types of the version');
     case '_elements':
-      return values.every((value) => /^[A-Za-z][A-Za-z0-9]*(?:\.[A-Za-z][A-Za-z0-9]*)*$/.test(value));
+      return each((value) => /^[A-Za-z][A-Za-z0-9]*(?:\.[A-Za-z][A-Za-z0-9]*)*$/.test(value), 'names of elements');
     case '_sort':
-      return values.every((value) => /^-?[A-Za-z_][A-Za-z0-9_-]*$/.test(value));
+      return each(
+        (value) => /^-?[A-Za-z_][A-Za-z0-9_-]*$/.test(value),
+        'names of search parameters, each perhaps with - before it',
+      );
     case '_since':
     case '_at':
-      return values.length === 1 && areDates(parameter);
+      return values.length === 1 ? datesFault(values) : 'must be a date, once';
     case '_include':
     case '_revinclude':
-      return values.length === 1 && (values[0] === '*' || parseInclude(values[0] ?? '', version) !== undefined);
+      return once(only === '*' || parseInclude(only, version) !== undefined, 'Type:parameter or Type:parameter:Target');
     default:
-      return true;
+      return undefined;
   }
 }
 

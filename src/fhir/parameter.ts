@@ -159,5 +159,6 @@ function invalidValue(key: string, problem: string): GatewayError {
 
 /** A parameter name that may stand in a message: as it is when it is plain, else only that it is not. */
 export function describe(key: string): string {
-  return /^[A-Za-z0-9_.:-]{1,64}$/.test(key) ? key : 'a parameter';
+  // A number may be somebody's.
+  return /^[A-Za-z0-9_.:-]{1,64}$/.test(key) && !/\d{6}/.test(key) ? key : 'a parameter';
 }

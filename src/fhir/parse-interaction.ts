@@ -6,7 +6,7 @@ import { readOperationInput, unjudged } from './operation-input.ts';
 import { describe, parseParameter, type Parameter } from './parameter.ts';
 import { interactionPath } from './print-interaction.ts';
 import { CONTINUATION, isKnownParameter, type ParameterUse } from './parameter-names.ts';
-import { hasValidValues, repeatsSingle } from './parameter-values.ts';
+import { valueFault, repeatsSingle } from './parameter-values.ts';
 import { parseQuery, type QueryPair } from './target.ts';
 import { isId, isResourceType, type FhirVersion } from './version.ts';
 
@@ -260,7 +260,8 @@ function parameters(
     if (pair.name === '_format' || pair.name === '_pretty') continue;
     const parameter = parseParameter(pair, request.version);
     if (!isKnownParameter(parameter, use, request.version, type)) throw unknownParameter(pair.name);
-    if (use !== 'operation' && !hasValidValues(parameter, request.version, type)) throw malformed(pair.name, 'is malformed');
+    const fault = use === 'operation' ? undefined : valueFault(parameter, request.version, type);
+    if (fault !== undefined) throw malformed(pair.name, fault);
     found.push(parameter);
   }
   if (repeatsSingle(found)) throw malformed('query', 'repeats a parameter that can be given once');

@@ -1,3 +1,4 @@
+import { parseIfMatch } from '../fhir/etag.ts';
 import { prefersRepresentation } from '../fhir/prefer.ts';
 import type { Interaction } from '../fhir/interaction.ts';
 import type { PermitVerdict, Verdict } from '../pdp/decide.ts';
@@ -63,7 +64,8 @@ async function explainChange(
 ): Promise<ExplainedStage> {
   const { verdict, headers } = question;
   const { rule, guard } = verdict;
-  if (rule.ifMatch === 'required' && !headers.has('if-match')) {
+  const wanted = headers.get('if-match');
+  if (rule.ifMatch === 'required' && wanted === undefined) {
     const text = `${rule.id} wants the version that is meant: If-Match is missing`;
     return { stage: 'write', outcome: 'stopped', code: 'precondition_required', text };
   }
@@ -71,7 +73,7 @@ async function explainChange(
   const states = guard?.kind === 'changes' ? (guard.changes.states ?? []) : [];
   const steps = states.flatMap(({ element, steps: each }) => each.map(({ from, to }) => `${element} from ${from} to ${to}`));
   return passed({
-    ...(headers.has('if-match') ? { ifMatch: 'is compared with the stored version' } : {}),
+    ...(wanted === undefined ? {} : { ifMatch: `version ${parseIfMatch(wanted)} is compared with the stored one` }),
     ...(guard === undefined
       ? {}
       : { guard: guard.kind === 'code' ? guard.write.name : `may change ${guard.changes.changed.join(' ')}` }),

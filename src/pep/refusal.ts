@@ -1,6 +1,7 @@
 import type { AuditOutcome } from '../audit/entry.ts';
 import { GatewayError, type ErrorCode } from '../errors.ts';
 import { FHIR_JSON } from '../fhir/media.ts';
+import { isParameterName } from '../fhir/parameter-names.ts';
 import { issueCodeOf, operationOutcome } from '../fhir/outcome.ts';
 import { dpopChallenge } from '../token/dpop.ts';
 import type { Reason } from '../usecase/decision.ts';
@@ -17,6 +18,7 @@ interface Refusal {
   readonly challenge?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly expression?: readonly string[];
+  readonly hint?: string;
   readonly close: boolean;
 }
 
@@ -88,13 +90,14 @@ async function answerRefusal(record: RequestRecord, refusal: Refusal): Promise<R
 
 function build(record: RequestRecord, refusal: Refusal): Reply {
   const { received, tenant } = record;
-  const { code, text, reason, outcome, expression } = refusal;
+  const { code, text, reason, outcome, expression, hint } = refusal;
   const body = operationOutcome({
     issueCode: issueCodeOf(code),
     version: tenant?.fhir.version ?? 'STU3',
     text,
     diagnostics: received.correlationId,
     ...(expression === undefined ? {} : { expression }),
+    ...(hint === undefined ? {} : { hint }),
   });
   const challenge = refusal.challenge ?? challengeOf(code, record);
   return {
@@ -132,13 +135,39 @@ function describe(error: unknown): Refusal {
     code,
     text: TEXTS[code] ?? code,
     reason: options.reason ?? code,
-    // What is wrong with a token or proof: fixed texts of `token/`, in which nothing of either stands.
-    ...(code === 'token_invalid' ? { why: error.message } : {}),
+    // Fixed texts, in which nothing of a token, a proof or a value stands.
+    ...(error.status < 500 ? { why: error.message } : {}),
+    ...hintOf(error),
     outcome: error.status >= 500 ? 'failed' : code === 'forbidden' ? 'denied' : 'refused',
     headers,
     ...(options.challenge === undefined ? {} : { challenge: options.challenge }),
     close: options.close === true,
   };
+}
+
+/** Refusals of which the caller may learn what is wrong with its own words: nothing in them depends on what the custodian has. */
+const MENDABLE: ReadonlySet<ErrorCode> = new Set([
+  'bad_request',
+  'invalid_target',
+  'invalid_header',
+  'invalid_parameter',
+  'invalid_body',
+  'not_acceptable',
+  'unsupported_media_type',
+  'body_too_large',
+]);
+/** Places that we name: in a Bundle, in Parameters, in a patch, of a request. */
+const PLACE =
+  /^(?:Bundle|Parameters|patch|body|resourceType|id|query|path|\[\d+\])(?:\.(?:type|entry|fullUrl|resource|resourceType|id|request|method|url|if[A-Z][A-Za-z]+|parameter|name|value|op|path|from)|\[\d+\])*$/;
+const HEADER = /^(?:Accept|Content-(?:Encoding|Length|Type)|Expect|Host|If-[A-Z][A-Za-z-]+|Prefer|Transfer-Encoding)$/;
+
+/** Which field, what is wrong, what is allowed. A name that is the caller's invention is not repeated (attack case H21). */
+function hintOf({ code, options }: GatewayError): Pick<Refusal, 'hint'> {
+  const [fault] = options.fields ?? [];
+  if (fault === undefined || !MENDABLE.has(code)) return {};
+  const [name = ''] = fault.field.split(/[:.]/);
+  const field = PLACE.test(fault.field) || HEADER.test(fault.field) ? fault.field : isParameterName(name) ? name : undefined;
+  return { hint: `${field ?? 'a parameter or header'} ${fault.problem}` };
 }
 
 function bodyLength(reply: Reply): number {
