@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { format, resolveConfig } from 'prettier';
+import { ruleFaults } from '../src/usecase/check-rules.ts';
 import { ruleTable } from '../src/usecase/rule-table.ts';
 import { loadUseCases, useCaseFoldersIn } from '../src/usecase/load.ts';
 
@@ -15,7 +16,17 @@ const folders =
     : [...useCaseFoldersIn(join(root, 'usecases')), join(root, 'test/attack/chart')];
 const stale: string[] = [];
 
-for (const [index, useCase] of (await loadUseCases(folders)).entries()) {
+const useCases = await loadUseCases(folders).catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : String(error));
+  process.exit(1);
+});
+// A table of what the gateway would not start with would tell what is not so.
+const faults = useCases.flatMap((useCase) => ruleFaults(useCase));
+if (faults.length > 0) {
+  for (const fault of faults) console.error(fault);
+  process.exit(1);
+}
+for (const [index, useCase] of useCases.entries()) {
   const file = join(folders[index] ?? '', 'RULES.md');
   const text = await format(ruleTable(useCase), { ...(await resolveConfig(file)), parser: 'markdown' });
   if (existsSync(file) && readFileSync(file, 'utf8') === text) continue;
