@@ -18,27 +18,25 @@ export type Patched =
   { readonly outcome: 'patched'; readonly resource: JsonObject } | { readonly outcome: 'unfit'; readonly step: number };
 
 const MAX_STEPS = 100;
-/** Values in the result, and characters of all its texts and names: copies of copies grow without end. */
-const MAX_VALUES = 50_000;
+/** Values, and characters of all texts and names, that all steps together may touch: copies of copies grow without end. */
+const MAX_VALUES = 100_000;
 const MAX_CHARACTERS = 8 * 1024 * 1024;
 const MAX_DEPTH = 64;
-const MEMBERS: ReadonlySet<string> = new Set(['op', 'path', 'from', 'value']);
 const NEVER: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
 
 /**
  * Reads a JSON Patch document.
- * @throws GatewayError `invalid_body` (400) that names the member: no list, more than 100 steps, an unknown `op`, a pointer that is none, a member too much
+ * @throws GatewayError `invalid_body` (400) that names the member: no list, more than 100 steps, an unknown `op`, a pointer that is none
  */
 export function parseJsonPatch(document: JsonValue): JsonPatch {
   if (!isJsonArray(document)) throw fault('patch', 'must be a list of steps');
-  if (document.length === 0 || document.length > MAX_STEPS) throw fault('patch', `must have 1 to ${String(MAX_STEPS)} steps`);
+  if (document.length > MAX_STEPS) throw fault('patch', `must have at most ${String(MAX_STEPS)} steps`);
   return document.map((step, index) => parseStep(step, `[${String(index)}]`));
 }
 
 function parseStep(step: JsonValue, field: string): JsonPatchStep {
   if (!isJsonObject(step)) throw fault(field, 'must be an object');
-  for (const name of Object.keys(step))
-    if (!MEMBERS.has(name)) throw fault(field, 'has a member besides op, path, from and value');
+  // Other members are ignored (RFC 6902 §4).
   const { op, value } = step;
   const path = parsePointer(step['path'], `${field}.path`);
   if (op === 'remove') return { op, path };
@@ -65,60 +63,107 @@ function parsePointer(text: JsonValue | undefined, field: string): Pointer {
   return [first, ...rest];
 }
 
-/** Takes the steps one after the other; the resource itself is left as it is. */
+/** Takes the steps one after the other, on a copy: the resource itself is left as it is. */
 export function applyJsonPatch(resource: JsonObject, patch: JsonPatch): Patched {
-  let document: JsonValue = resource;
-  for (const [step, each] of patch.entries()) {
-    const next = take(document, each);
-    if (next === undefined || !isSmall(next)) return { outcome: 'unfit', step };
-    document = next;
-  }
-  return isJsonObject(document) ? { outcome: 'patched', resource: document } : { outcome: 'unfit', step: patch.length - 1 };
+  const copy = createCopier();
+  const document = copy(resource, 0);
+  if (document === undefined) return { outcome: 'unfit', step: 0 };
+  for (const [step, each] of patch.entries()) if (!take(document, each, copy)) return { outcome: 'unfit', step };
+  // What was moved about may lie deeper now than anybody reads.
+  const whole = createCopier()(document, 0);
+  return isJsonObject(whole) ? { outcome: 'patched', resource: whole } : { outcome: 'unfit', step: patch.length - 1 };
 }
 
-function take(document: JsonValue, step: JsonPatchStep): JsonValue | undefined {
+type Copier = (value: JsonValue, depth: number) => JsonValue | undefined;
+
+/** Copies values until all copies together are too large, or one is too deep: then there is none. */
+function createCopier(): Copier {
+  let values = MAX_VALUES;
+  let characters = MAX_CHARACTERS;
+  const copy: Copier = (value, depth) => {
+    values -= 1;
+    if (typeof value === 'string') characters -= value.length;
+    else if (value instanceof JsonNumber) characters -= value.text.length;
+    if (values < 0 || characters < 0 || depth > MAX_DEPTH) return undefined;
+    if (isJsonArray(value)) {
+      const list: JsonValue[] = [];
+      for (const each of value) {
+        const copied = copy(each, depth + 1);
+        if (copied === undefined) return undefined;
+        list.push(copied);
+      }
+      return list;
+    }
+    if (!isJsonObject(value)) return value;
+    const object: Record<string, JsonValue> = {};
+    for (const [name, each] of Object.entries(value)) {
+      characters -= name.length;
+      const copied = copy(each, depth + 1);
+      if (copied === undefined) return undefined;
+      object[name] = copied;
+    }
+    return object;
+  };
+  return copy;
+}
+
+/** Takes one step on the document, which is ours to change. @returns whether it could be taken; if not, the document is of no use any more */
+function take(document: JsonValue, step: JsonPatchStep, copy: Copier): boolean {
+  const { path } = step;
   switch (step.op) {
     case 'add':
-      return changed(document, step.path, (at, token) => added(at, token, step.value));
+      return add(document, path, copy(step.value, path.length));
     case 'replace':
-      return changed(document, step.path, (at, token) => {
-        const without = removed(at, token);
-        return without === undefined ? undefined : added(without, token, step.value);
-      });
+      return remove(document, path) && add(document, path, copy(step.value, path.length));
     case 'test': {
-      const found = valueAt(document, step.path);
-      return found !== undefined && equalJson(found, step.value, 'by-value') ? document : undefined;
+      const found = valueAt(document, path);
+      return found !== undefined && equalJson(found, step.value, 'by-value');
     }
     case 'remove':
-      return changed(document, step.path, removed);
+      return remove(document, path);
     case 'move': {
       const moved = valueAt(document, step.from);
-      const without = moved === undefined ? undefined : changed(document, step.from, removed);
-      if (moved === undefined || without === undefined) return undefined;
-      return changed(without, step.path, (at, token) => added(at, token, moved));
+      return remove(document, step.from) && add(document, path, moved);
     }
     case 'copy': {
       const copied = valueAt(document, step.from);
-      return copied === undefined ? undefined : changed(document, step.path, (at, token) => added(at, token, copied));
+      return copied !== undefined && add(document, path, copy(copied, path.length));
     }
   }
 }
 
-/** The document with one container changed; undefined where the place is not there. */
-function changed(
-  value: JsonValue,
-  [token, ...rest]: Pointer,
-  change: (container: JsonValue, token: string) => JsonValue | undefined,
-): JsonValue | undefined {
-  const [next, ...more] = rest;
-  if (next === undefined) return change(value, token);
-  const inner = memberOf(value, token);
-  const made = inner === undefined ? undefined : changed(inner, [next, ...more], change);
-  if (made === undefined) return undefined;
-  return isJsonArray(value) ? value.with(Number(token), made) : { ...(value as JsonObject), [token]: made };
+/** A list or an object of the copy. */
+type Container = JsonValue[] | Record<string, JsonValue>;
+
+function containerAt(document: JsonValue, path: Pointer): Container | undefined {
+  const value = valueAt(document, path.slice(0, -1));
+  return isJsonArray(value) || isJsonObject(value) ? (value as Container) : undefined;
 }
 
-function valueAt(document: JsonValue, path: Pointer): JsonValue | undefined {
+function add(document: JsonValue, path: Pointer, value: JsonValue | undefined): boolean {
+  const container = containerAt(document, path);
+  const token = path.at(-1) ?? '';
+  if (container === undefined || value === undefined) return false;
+  if (!Array.isArray(container)) {
+    container[token] = value;
+    return true;
+  }
+  const at = token === '-' ? container.length : isIndex(token) ? Number(token) : -1;
+  if (at < 0 || at > container.length) return false;
+  container.splice(at, 0, value);
+  return true;
+}
+
+function remove(document: JsonValue, path: Pointer): boolean {
+  const container = containerAt(document, path);
+  const token = path.at(-1) ?? '';
+  if (container === undefined || memberOf(container, token) === undefined) return false;
+  if (Array.isArray(container)) container.splice(Number(token), 1);
+  else Reflect.deleteProperty(container, token);
+  return true;
+}
+
+function valueAt(document: JsonValue, path: readonly string[]): JsonValue | undefined {
   let value: JsonValue | undefined = document;
   for (const token of path) {
     value = memberOf(value, token);
@@ -135,38 +180,6 @@ function memberOf(value: JsonValue, token: string): JsonValue | undefined {
 // RFC 6901 §4: digits without a leading zero.
 function isIndex(token: string): boolean {
   return /^(?:0|[1-9]\d{0,8})$/.test(token);
-}
-
-function added(container: JsonValue, token: string, value: JsonValue): JsonValue | undefined {
-  if (isJsonObject(container)) return { ...container, [token]: value };
-  if (!isJsonArray(container)) return undefined;
-  const at = token === '-' ? container.length : isIndex(token) ? Number(token) : -1;
-  return at < 0 || at > container.length ? undefined : container.toSpliced(at, 0, value);
-}
-
-function removed(container: JsonValue, token: string): JsonValue | undefined {
-  if (memberOf(container, token) === undefined) return undefined;
-  if (isJsonArray(container)) return container.toSpliced(Number(token), 1);
-  const { [token]: _gone, ...rest } = container as JsonObject;
-  return rest;
-}
-
-function isSmall(document: JsonValue): boolean {
-  let left = MAX_VALUES;
-  let characters = MAX_CHARACTERS;
-  const fits = (value: JsonValue, depth: number): boolean => {
-    left -= 1;
-    if (typeof value === 'string') characters -= value.length;
-    else if (value instanceof JsonNumber) characters -= value.text.length;
-    if (left < 0 || characters < 0 || depth > MAX_DEPTH) return false;
-    if (isJsonArray(value)) return value.every((each) => fits(each, depth + 1));
-    if (!isJsonObject(value)) return true;
-    return Object.entries(value).every(([name, each]) => {
-      characters -= name.length;
-      return fits(each, depth + 1);
-    });
-  };
-  return fits(document, 0);
 }
 
 function fault(field: string, problem: string): GatewayError {
