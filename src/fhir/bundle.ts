@@ -77,6 +77,12 @@ function resolveReferences(entries: readonly BundleEntry[], base: string): reado
   );
 }
 
+/** A resource with our own absolute URLs as the relative references that they are. */
+export function withOwnReferences(resource: JsonObject, base: string): JsonObject {
+  const own = `${base}/`;
+  return withReferences(resource, (text) => (text.startsWith(own) ? text.slice(own.length) : text)) as JsonObject;
+}
+
 function withReferences(value: JsonValue, resolve: (text: string) => string): JsonValue {
   if (isJsonArray(value)) return value.map((each) => withReferences(each, resolve));
   if (!isJsonObject(value)) return value;

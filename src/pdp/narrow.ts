@@ -1,4 +1,5 @@
 import type { Interaction } from '../fhir/interaction.ts';
+import { withValues } from '../fhir/operation-input.ts';
 import { parseParameter, type Parameter } from '../fhir/parameter.ts';
 import type { FhirVersion } from '../fhir/version.ts';
 import type { Narrowing } from '../usecase/decision.ts';
@@ -56,7 +57,20 @@ export function narrow(interaction: Interaction, wanted: Wanted): Narrowed | Rul
   // A read has no pages: `_count` would make a request of it that is none (FHIR knows it for searches and histories).
   if (maxCount !== undefined && !('via' in interaction) && !interaction.kind.startsWith('history')) return pageless;
   if (maxCount !== undefined) parameters = bounded(parameters, maxCount, wanted.version);
-  return { interaction: parameters === interaction.parameters ? interaction : { ...interaction, parameters }, proofs };
+  if (parameters === interaction.parameters) return { interaction, proofs };
+  if (!('input' in interaction)) return { interaction: { ...interaction, parameters }, proofs };
+  // Of an operation by POST the body goes up: it says what was judged.
+  const values = new Map(patientNames(rule).flatMap((name) => patientValue(parameters, name)));
+  return { interaction: { ...interaction, parameters, input: withValues(interaction.input, values) }, proofs };
+}
+
+function patientNames({ patient }: Rule): readonly string[] {
+  return patient?.from === 'parameter' ? patient.parameters : [];
+}
+
+function patientValue(parameters: readonly Parameter[], name: string): readonly (readonly [string, string])[] {
+  const value = parameters.find(({ key }) => key === name)?.values[0];
+  return value === undefined ? [] : [[name, value]];
 }
 
 const unfit: RuleFault = { code: 'narrowing_unfit', text: 'only a search can be narrowed' };

@@ -126,13 +126,13 @@ const PERSON_SYSTEMS: ReadonlySet<JsonValue | undefined> = new Set([
 ]);
 
 /** What names somebody so that nobody can compare: by an identifier alone, or by a `reference` that is no text. */
-function namesUnreadably(value: JsonValue | undefined): boolean {
-  if (isJsonArray(value)) return value.some(namesUnreadably);
+function namesUnreadably(value: JsonValue | undefined, isRoot = false): boolean {
+  if (isJsonArray(value)) return value.some((each) => namesUnreadably(each));
   if (!isJsonObject(value)) return false;
   const { type, reference, identifier } = value;
   if (type === 'Patient' && reference === undefined && identifier !== undefined) return true;
-  // Of a Reference one identifier, of a resource a list of its own.
-  if (isJsonObject(identifier) && PERSON_SYSTEMS.has(identifier['system'])) return true;
+  // A resource has a list of its own; of a Reference there is one, but some servers read a list of one as the one.
+  if (isPersonal(identifier) && !(isRoot && isJsonArray(identifier))) return true;
   if (reference !== undefined && typeof reference !== 'string' && !isReferences(reference)) return true;
   // A Patient inside another resource is somebody without a name to compare.
   return Object.values(value).some((each) => isPatient(each) || namesUnreadably(each));
@@ -141,6 +141,11 @@ function namesUnreadably(value: JsonValue | undefined): boolean {
 function isPatient(value: JsonValue): boolean {
   if (isJsonArray(value)) return value.some(isPatient);
   return isJsonObject(value) && value['resourceType'] === 'Patient';
+}
+
+function isPersonal(identifier: JsonValue | undefined): boolean {
+  if (isJsonArray(identifier)) return identifier.some(isPersonal);
+  return isJsonObject(identifier) && PERSON_SYSTEMS.has(identifier['system']);
 }
 
 /** Some elements of that name hold References themselves (`Consent.provision.data.reference`). */
@@ -152,7 +157,7 @@ function isReferences(value: JsonValue): boolean {
 export function soleWrittenPatient(resource: JsonObject, element: string): string | undefined {
   const patient = patientAt(resource, element);
   // By an identifier alone somebody is named whom nobody can compare.
-  if (patient === undefined || namesOtherwise(objectAt(resource, element)) || namesUnreadably(resource)) return undefined;
+  if (patient === undefined || namesOtherwise(objectAt(resource, element)) || namesUnreadably(resource, true)) return undefined;
   for (const { value } of references(resource)) {
     const reference = parseReference(value);
     if (reference.kind === 'contained' || reference.kind === 'urn') continue;

@@ -1,12 +1,16 @@
 import { GatewayError } from '../errors.ts';
+import { withOwnReferences } from '../fhir/bundle.ts';
 import { interactionType, type Interaction } from '../fhir/interaction.ts';
 import type { JsonObject } from '../fhir/json.ts';
+import type { Tenant } from '../tenant/tenant.ts';
 
 /**
  * The resource that a write brings: the one of the path, or nothing (attack case C8).
  * @throws GatewayError `invalid_body` (400) that names the member
  */
-export function readResource(resource: JsonObject, interaction: Interaction): JsonObject {
+export function readResource(said: JsonObject, interaction: Interaction, tenant: Pick<Tenant, 'publicUrl'>): JsonObject {
+  // Our own absolute URLs are what we give: the relative references that they are, as in a Bundle.
+  const resource = withOwnReferences(said, `${tenant.publicUrl}/fhir`);
   if (resource['resourceType'] !== interactionType(interaction)) throw otherThanPath('resourceType');
   // Whether an id is that of what matches is judged once that is found.
   if (interaction.kind === 'conditional-update') return resource;

@@ -54,6 +54,7 @@ function toRequests(
   options: BundleOptions,
 ): readonly EntryRequest[] {
   const { addressed, caller } = authenticated;
+  const referred = new Map<string, Promise<boolean>>();
   return entries.map((entry, index) => {
     const { resource, ifMatch } = entry;
     const continuation = linkOf(entry.interaction, addressed.tenant, options);
@@ -91,11 +92,12 @@ function toRequests(
         interaction,
         caller,
         answer: 'json',
+        referred,
         ...(continuation === undefined ? {} : { continuation }),
         body: () =>
           resource === undefined
             ? Promise.reject(new GatewayError('invalid_body', 'the entry has no resource'))
-            : Promise.resolve(readResource(resource, interaction)),
+            : Promise.resolve(readResource(resource, interaction, addressed.tenant)),
       },
     };
   });

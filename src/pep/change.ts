@@ -38,6 +38,7 @@ export async function answerChange(
     const { resource, ifMatch } = prepared.sent;
     if (resource === undefined || ifMatch === undefined) throw new GatewayError('internal', 'a change without a version');
     const put = await putResource(permitted, resource, ifMatch, options);
+    if (put === 'rejected') return refuseRejected(record, 'unprocessable', 'upstream_rejected');
     if (put.outcome === 'written') {
       const { type = '', id = '' } = permitted.verdict.request.resource;
       const headers = { etag: printETag(put.version), 'content-location': locationOf(permitted, put.version) };
@@ -70,7 +71,13 @@ export async function prepareChange(
   if (proposed.outcome !== 'proposed') return proposed;
   const fault =
     proposedFault(permitted, proposed.resource) ??
-    (await referredFault(permitted, proposed.resource, stored.resource, record, options));
+    (await referredFault(
+      permitted,
+      proposed.resource,
+      { stored: stored.resource, mayKnow: () => mayReadAll(permitted, record, options, type, id) },
+      record,
+      options,
+    ));
   if (fault !== undefined) return fault;
   const change = judgeChanges(changes, stored.resource, proposed.resource);
   if (change !== undefined) {
@@ -94,9 +101,9 @@ async function propose(
   if (interaction.kind !== 'patch') return { outcome: 'proposed', resource: await permitted.authenticated.body() };
   const { type, id } = interaction;
   const patch = await patchOf(permitted);
-  // Whether a test succeeds, what a copy writes elsewhere, and whether a value is what is there already, tells what is stored (attack case R2): that is for
-  // who may read all of it.
-  const reads = patch.some(({ op }) => op === 'test' || op === 'copy' || op === 'move');
+  // Whether a step can be taken tells what is stored (attack case R2), unless it puts a whole element in whatever was there: all others are for who may read
+  // all of the resource. So is whether a value that no guard would let change is what is there already.
+  const reads = patch.some(({ op, path }) => op !== 'add' || path.length > 1);
   const beyond = placeBeyond(changes, type, patch);
   if ((reads || beyond !== undefined) && !(await mayReadAll(permitted, record, options, type, id))) {
     if (reads || beyond === undefined) return { outcome: 'denied', reason: 'patch_reads_without_right' };
@@ -135,16 +142,11 @@ async function putResource(
   resource: JsonObject,
   version: string,
   options: AnswerOptions,
-): Promise<WriteResult> {
+): Promise<WriteResult | 'rejected'> {
   try {
     return await options.upstream(authenticated.addressed.tenant).store.put(resource, version);
   } catch (error) {
-    if (error instanceof GatewayError && error.options.reason === 'upstream_rejected') {
-      throw new GatewayError('unprocessable', 'the FHIR server does not accept the resource', {
-        cause: error,
-        reason: 'upstream_rejected',
-      });
-    }
+    if (error instanceof GatewayError && error.options.reason === 'upstream_rejected') return 'rejected';
     throw error;
   }
 }

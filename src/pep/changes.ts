@@ -6,7 +6,7 @@ import type { ChangeGuard } from '../usecase/decision.ts';
 /** What is wrong with a proposed version, by the guard of a rule; undefined when it may be written. */
 export interface ChangeFault {
   /** snake_case, for the operator and the caller: it is the caller's own write. */
-  readonly reason: 'element_not_changeable' | 'state_not_allowed' | 'label_not_changeable';
+  readonly reason: 'element_not_changeable' | 'state_not_allowed' | 'label_not_changeable' | 'meta_unreadable';
   /** FHIR path expressions of the places. */
   readonly expression: readonly string[];
 }
@@ -23,6 +23,7 @@ const LINKED: ReadonlySet<string> = new Set(['Patient', 'Person', 'RelatedPerson
  */
 export function judgeChanges(guard: ChangeGuard, stored: JsonObject, proposed: JsonObject): ChangeFault | undefined {
   const type = typeof proposed['resourceType'] === 'string' ? proposed['resourceType'] : '';
+  if (hasUnreadableMeta(proposed)) return { reason: 'meta_unreadable', expression: [`${type}.meta`] };
   const changed = changedElements(stored, proposed);
   const allowed = (name: string): boolean => mayChange(guard, type, name);
   const beyond = changed.filter((name) => name !== 'meta' && !allowed(name));
@@ -81,6 +82,11 @@ export function withServersMeta(proposed: JsonObject): JsonObject {
   const { versionId: _version, lastUpdated: _time, ...rest } = meta;
   const { meta: _meta, ...others } = proposed;
   return Object.keys(rest).length === 0 ? others : { ...others, meta: rest };
+}
+
+/** Some servers read a list of one as the one: labels would come along unseen (attack case C9). */
+export function hasUnreadableMeta({ meta }: JsonObject): boolean {
+  return meta !== undefined && !isJsonObject(meta);
 }
 
 /** `meta` without labels, which are judged on their own, and without what the server says. */

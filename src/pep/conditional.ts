@@ -12,6 +12,7 @@ import { isJsonArray, isJsonObject, type JsonObject } from '../fhir/json.ts';
 import { FHIR_JSON, FORM } from '../fhir/media.ts';
 import type { Parameter } from '../fhir/parameter.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
+import { isId } from '../fhir/version.ts';
 import { discard, readJson } from './answer-body.ts';
 import { judgeRead } from './answer-judgement.ts';
 import { answerWritten } from './answer.ts';
@@ -102,7 +103,7 @@ interface Match {
 
 interface Search {
   readonly matches: readonly Match[];
-  /** Whether there is no further page. */
+  /** Whether there is no further page, and no more than these are counted. */
   readonly isWhole: boolean;
   /** As they were narrowed: what the server may be asked. */
   readonly criteria: readonly Parameter[];
@@ -144,7 +145,10 @@ async function find(permitted: Permitted, type: string, record: RequestRecord, o
   const bundle = await judgeRead(permitted, record, await readJson(answer, options.maxReviewBytes), upstream, options);
   const criteria = 'parameters' in interaction ? interaction.parameters.filter(({ name }) => !RESULTS.has(name)) : [];
   if (bundle === 'not-shown') throw new GatewayError('internal', 'a search that is no listing');
-  return { matches: matchesIn(bundle, type), isWhole: !hasMore(bundle), criteria };
+  const matches = matchesIn(bundle, type);
+  const { total } = bundle;
+  const isAll = typeof total !== 'number' || total <= matches.length;
+  return { matches, isWhole: isAll && !hasMore(bundle), criteria };
 }
 
 /** How a result comes is no criterion. */
@@ -160,6 +164,7 @@ function matchesIn({ entry }: JsonObject, type: string): readonly Match[] {
     if (cameAlong || !isJsonObject(resource) || resource['resourceType'] !== type) continue;
     const { id } = resource;
     if (typeof id !== 'string') throw new GatewayError('internal', 'a match that has lost its id on its way through the permit');
+    if (!isId(id)) throw new GatewayError('upstream_failed', 'a match has an id that is none', { reason: 'answer_unproved' });
     matches.push({ type, id, version: versionIdOf(resource) });
   }
   return matches;

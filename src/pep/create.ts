@@ -4,7 +4,7 @@ import { FHIR_JSON } from '../fhir/media.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
 import { localReference } from '../fhir/reference.ts';
 import { discard } from './answer-body.ts';
-import { labelsOf, withServersMeta } from './changes.ts';
+import { hasUnreadableMeta, labelsOf, withServersMeta } from './changes.ts';
 import { refuseUnready, type Named, type Prepared } from './prepared.ts';
 import type { RequestRecord } from './record.ts';
 import { referredFault } from './referred.ts';
@@ -25,9 +25,12 @@ export async function prepareCreate(
   const proposed = await permitted.authenticated.body();
   const fault = await referredFault(permitted, proposed, undefined, record, options);
   if (fault !== undefined) return fault;
+  const type = request.resource.type ?? '';
+  if (hasUnreadableMeta(proposed))
+    return { outcome: 'rejected', code: 'unprocessable', reason: 'meta_unreadable', expression: [`${type}.meta`] };
   const labels = labelsOf(proposed);
   if (labels.length === 0) return { outcome: 'ready', sent: { ...named, interaction, resource: withServersMeta(proposed) } };
-  const expression = labels.map((name) => `${request.resource.type ?? ''}.meta.${name}`);
+  const expression = labels.map((name) => `${type}.meta.${name}`);
   return { outcome: 'rejected', code: 'unprocessable', reason: 'label_not_changeable', expression };
 }
 

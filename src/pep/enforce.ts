@@ -218,7 +218,7 @@ async function authenticate(addressed: Addressed, record: RequestRecord, options
     ...(form === undefined ? {} : { form }),
   });
   const read = once(async () => received.readBody(options.maxResourceBytes));
-  const body = once(async () => readResource(parseJsonObject(await read()), interaction));
+  const body = once(async () => readResource(parseJsonObject(await read()), interaction, tenant));
   return {
     stage: 'authenticated',
     addressed,

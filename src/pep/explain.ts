@@ -79,7 +79,7 @@ export async function explain(
         ...(caller.claims === undefined ? {} : { claims: caller.claims }),
         ...(caller.proof === undefined ? {} : { proof: caller.proof }),
         interaction: asked,
-        body: () => Promise.resolve(parseBody(request, asked)),
+        body: () => Promise.resolve(parseBody(tenant, request, asked)),
         now: options.clock.now(),
         onLookUp: (type, id) => lookedUp(tenant, type, id, correlationId, options),
       });
@@ -183,8 +183,8 @@ function readFormat(tenant: Tenant, request: ExplainRequest, interaction: Intera
   });
 }
 
-function parseBody({ body }: ExplainRequest, interaction: Interaction): ReturnType<typeof parseJsonObject> {
-  return readResource(parseJsonObject(Buffer.from(body ?? '')), interaction);
+function parseBody(tenant: Tenant, { body }: ExplainRequest, interaction: Interaction): ReturnType<typeof parseJsonObject> {
+  return readResource(parseJsonObject(Buffer.from(body ?? '')), interaction, tenant);
 }
 
 /** An operator's question reads the custodian's data for its answer, and that is on record as any look-up is. */

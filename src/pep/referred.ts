@@ -7,7 +7,7 @@ import type { RepresentationOptions } from './representation.ts';
 import type { Permitted } from './stages.ts';
 import type { Bases } from '../upstream/rewrite.ts';
 
-/** Each may be a look-up at the FHIR server. */
+/** Of one request, a Bundle too: each may be a look-up at the FHIR server (attack case B15). */
 const MAX_REFERRED = 25;
 
 /**
@@ -17,22 +17,42 @@ const MAX_REFERRED = 25;
 export async function referredFault(
   permitted: Permitted,
   proposed: JsonObject,
-  stored: JsonObject | undefined,
+  before: Before | undefined,
   record: RequestRecord,
   options: RepresentationOptions,
 ): Promise<Unready | undefined> {
   const { patient, request } = permitted.verdict;
   const { type = '', id = '' } = request.resource;
   const { bases } = options.upstream(permitted.authenticated.addressed.tenant);
-  const known = new Set([`${type}/${id}`, patient?.reference, ...(stored === undefined ? [] : namedIn(stored, bases).keys())]);
-  const anew = [...namedIn(proposed, bases)].filter(([name]) => !known.has(name));
-  if (anew.length > MAX_REFERRED) return { outcome: 'rejected', code: 'unprocessable', reason: 'too_many_references' };
-  for (const [, each] of anew) {
-    // What a server would search for, or read in a way of its own, may be anybody's.
-    const isRight = each.kind === 'local' && (await options.mayRead(permitted, record, each.type, each.id)) !== undefined;
-    if (!isRight) return { outcome: 'denied', reason: 'refers_to_unreadable' };
+  const isOwn = (name: string): boolean => name === `${type}/${id}` || name === patient?.reference;
+  const said = [...namedIn(proposed, bases)].filter(([name]) => !isOwn(name));
+  if (said.length === 0) return undefined;
+  const known = before !== undefined && (await before.mayKnow()) ? namedIn(before.stored, bases) : NONE;
+  const anew = said.filter(([name]) => !known.has(name));
+  const judged = permitted.authenticated.referred ?? new Map<string, Promise<boolean>>();
+  if (judged.size + anew.filter(([name]) => !judged.has(name)).length > MAX_REFERRED)
+    return { outcome: 'rejected', code: 'unprocessable', reason: 'too_many_references' };
+  for (const [name, each] of anew) {
+    let isRight = judged.get(name);
+    if (isRight === undefined) {
+      // What a server would search for, or read in a way of its own, may be anybody's.
+      isRight =
+        each.kind === 'local'
+          ? options.mayRead(permitted, record, each.type, each.id).then((reading) => reading !== undefined)
+          : Promise.resolve(false);
+      judged.set(name, isRight);
+    }
+    if (!(await isRight)) return { outcome: 'denied', reason: 'refers_to_unreadable' };
   }
   return undefined;
+}
+
+const NONE: ReadonlyMap<string, Reference> = new Map();
+
+/** What is stored at the place of a write. What it refers to may stay, for a caller who may know what that is. */
+interface Before {
+  readonly stored: JsonObject;
+  mayKnow(): Promise<boolean>;
 }
 
 /** What a resource names of the custodian's that is about somebody, each once, however it is written. */

@@ -82,6 +82,8 @@ export interface Authenticated {
   body(): Promise<JsonObject>;
   /** Of a patch: its steps, read once. @throws GatewayError as `body` */
   readonly patch?: () => Promise<JsonPatch>;
+  /** Of entries of one Bundle: what of all that they refer to the caller may read. */
+  readonly referred?: Map<string, Promise<boolean>>;
   /** Of a create that a conditional write came to: the server is to hold the criteria once more. */
   readonly onlyIfNone?: ConditionalCreate;
   /** Of a write to what its criteria matched: the version that did, as `meta.versionId` has it. */

@@ -1,5 +1,6 @@
 import { parseIfMatch } from '../fhir/etag.ts';
 import { isJsonObject, type JsonObject } from '../fhir/json.ts';
+import { isId } from '../fhir/version.ts';
 import { patientAt, soleWrittenPatient } from '../pdp/patient.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { VersionedResource } from '../usecase/workflow.ts';
@@ -61,7 +62,7 @@ export function versionFault(permitted: Permitted, wanted: string | undefined, s
 /** What a resource itself says of its version. */
 export function versionIdOf({ meta }: JsonObject): string | undefined {
   const version = isJsonObject(meta) ? meta['versionId'] : undefined;
-  return typeof version === 'string' ? version : undefined;
+  return typeof version === 'string' && isId(version) ? version : undefined;
 }
 
 /** 409 in STU3, 412 in R4 (design §12). */

@@ -3,7 +3,8 @@ import { printBundle, type BundleEntry } from '../fhir/bundle.ts';
 import { parseETag } from '../fhir/etag.ts';
 import { isJsonArray, isJsonObject, printJson, type JsonObject, type JsonValue } from '../fhir/json.ts';
 import { FHIR_JSON } from '../fhir/media.ts';
-import { isWrite } from '../fhir/interaction.ts';
+import { isWrite, type Interaction } from '../fhir/interaction.ts';
+import { printReference } from '../fhir/reference.ts';
 import { answerResource } from './answer.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { discard, readJson } from './answer-body.ts';
@@ -13,7 +14,7 @@ import type { RequestRecord } from './record.ts';
 import { refuseDenied, refuseRejected } from './refusal.ts';
 import type { Reply } from './reply.ts';
 import type { Authenticated, Decided, Permitted } from './stages.ts';
-import { rewriteHeader } from '../upstream/rewrite.ts';
+import { resourceAtEnd } from '../upstream/bundle.ts';
 import { prepareChange } from './change.ts';
 import { prepareCreate } from './create.ts';
 import { prepareDelete } from './delete.ts';
@@ -212,19 +213,38 @@ async function answerEntry(
     if (judged === 'not-shown') throw unusable();
     return { resource: judged, response: { status: statusText(200) } };
   }
-  if (given !== 200 && given !== 201 && !(given === 204 && interaction.kind === 'delete')) throw unusable();
-  const { location, etag, lastModified } = response;
-  const place = typeof location === 'string' ? rewriteHeader(location, upstream.bases) : undefined;
+  const { etag, lastModified } = response;
   const version =
     typeof etag === 'string' ? (parseETag(etag) ?? (/^[A-Za-z0-9.-]{1,64}$/.test(etag) ? etag : undefined)) : undefined;
+  const place = placeOf(interaction, given, response, version);
+  if (place === undefined) throw unusable();
   return {
     response: {
       status: statusText(given),
-      ...(place === undefined ? {} : { location: place }),
+      ...(place === 'none' ? {} : { location: `${upstream.bases.public}/${place}` }),
       ...(version === undefined ? {} : { etag: `W/"${version}"` }),
-      ...(typeof lastModified === 'string' ? { lastModified } : {}),
+      ...(typeof lastModified === 'string' && INSTANT.test(lastModified) ? { lastModified } : {}),
     },
   };
+}
+
+const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
+
+/** Where what was written stands, below the base; undefined when the status or the place is none of such a write, as for one that comes alone. */
+function placeOf(
+  interaction: Interaction,
+  status: number,
+  { location }: JsonObject,
+  version: string | undefined,
+): string | undefined {
+  if (interaction.kind === 'create') {
+    const created = typeof location === 'string' ? resourceAtEnd(location) : undefined;
+    if (status !== 201 || created?.type !== interaction.type) return undefined;
+    return `${printReference(created)}${created.versionId === undefined ? '' : `/_history/${created.versionId}`}`;
+  }
+  if (interaction.kind !== 'update') return status === 200 || status === 204 ? 'none' : undefined;
+  if (status !== 200 && status !== 201) return undefined;
+  return `${interaction.type}/${interaction.id}${version === undefined ? '' : `/_history/${version}`}`;
 }
 
 function unproved(problem: string): GatewayError {

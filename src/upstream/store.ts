@@ -82,6 +82,7 @@ export function createFhirStore(connection: Connection, tenant: Tenant): FhirSto
     switch (answer.status) {
       case 200:
       case 201:
+      case 204:
         return written(answer, type, id, ifVersion);
       case 409:
       case 412:

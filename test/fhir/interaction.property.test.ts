@@ -98,7 +98,8 @@ const input = fc
     selector: ([name]) => name,
   })
   .map((found) => {
-    const parameter = found.map(([name, said]) => ({ name, [typeof said === 'string' ? 'valueString' : 'valueInteger']: said }));
+    const type = { string: 'valueString', number: 'valueInteger', boolean: 'valueBoolean' };
+    const parameter = found.map(([name, said]) => ({ name, [type[typeof said as keyof typeof type]]: said }));
     return parseJsonObject(Buffer.from(JSON.stringify({ resourceType: 'Parameters', parameter })));
   });
 

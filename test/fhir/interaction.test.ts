@@ -172,6 +172,11 @@ describe('the grammar', () => {
       [{ name: 'a', valueString: 'x', valueDate: '2020' }, 'forbidden'],
       [{ name: 'a', valueString: 'x', extension: [] }, 'forbidden'],
       [{ name: 'a' }, 'forbidden'],
+      [{ name: 'a', valueFoo: 'x' }, 'forbidden'],
+      [{ name: 'a', valueInteger: '5' }, 'invalid_body'],
+      [{ name: 'a', valueInteger: 1.5 }, 'invalid_body'],
+      [{ name: 'a', valueString: 5 }, 'invalid_body'],
+      [{ name: 'a', valueBoolean: 'true' }, 'invalid_body'],
     ] as const)
       expect([bad, refusal(() => parse('POST /$x', parameters(bad)))]).toEqual([bad, code]);
   });

@@ -136,7 +136,11 @@ function whole(body: string): object {
     type: 'transaction-response',
     entry: entry.map(({ request }) => {
       const { status, resource } = stored(request.method, request.url);
-      return { ...(request.method === 'GET' ? { resource } : {}), response: { status: String(status), etag: 'W/"1"' } };
+      const location = request.method === 'POST' ? { location: 'http://internal.example/fhir/Observation/9/_history/1' } : {};
+      return {
+        ...(request.method === 'GET' ? { resource } : {}),
+        response: { status: String(status), etag: 'W/"1"', ...location },
+      };
     }),
   };
 }

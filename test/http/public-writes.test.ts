@@ -135,7 +135,10 @@ describe('a patch', () => {
   it('that asks what is stored is for who may read it (R2)', async () => {
     const steps = [{ op: 'test', path: '/status', value: 'preliminary' }, ...final];
     expect((await send('PATCH', '/Observation/mine-1', steps, {}, 'blind')).status).toBe(403);
-    expect((await send('PATCH', '/Observation/mine-1', final, {}, 'blind')).status).toBe(200);
+    for (const step of [...final, { op: 'remove', path: '/note' }, { op: 'add', path: '/note/-', value: {} }])
+      expect((await send('PATCH', '/Observation/mine-1', [step], {}, 'blind')).status).toBe(403);
+    const whole = [{ op: 'add', path: '/status', value: 'final' }];
+    expect((await send('PATCH', '/Observation/mine-1', whole, {}, 'blind')).status).toBe(200);
     expect((await send('PATCH', '/Observation/mine-2', steps)).status).toBe(200);
     const failed = await send('PATCH', '/Observation/mine-2', steps);
     expect([failed.status, issue(failed)?.details?.text]).toEqual([422, 'patch_step_unfit']);
@@ -187,10 +190,44 @@ describe('what a write refers to', () => {
     expect((await send('PUT', '/Observation/mine-1', body)).status).toBe(200);
   });
 
+  it('is no question what is stored: who may not read it may not keep it either (R2)', async () => {
+    server.put('mine-1', { ...referring('Observation/other-1', 'mine-1'), status: 'preliminary' }, '3');
+    for (const reference of ['Observation/other-1', 'Observation/other-2']) {
+      const steps = [
+        { op: 'add', path: '/note', value: [{ authorReference: { reference } }] },
+        { op: 'add', path: '/status', value: 'bogus' },
+      ];
+      expect([reference, (await send('PATCH', '/Observation/mine-1', steps, {}, 'blind')).status]).toEqual([reference, 403]);
+    }
+  });
+
   it('is not looked up without end', async () => {
     const hasMember = Array.from({ length: 26 }, (_each, index) => ({ reference: `Observation/x${String(index)}` }));
     expect((await send('POST', '/Observation', observation('Patient/mine', { hasMember }))).status).toBe(422);
     expect(gate.arrived).toEqual([]);
+  });
+});
+
+describe('meta that is no object', () => {
+  it('is refused, because some servers read a list of one as the one, labels and all (C9)', async () => {
+    for (const meta of [[{ security: [{ code: 'R' }], tag: [{ code: 'mine' }] }], null, 'x']) {
+      const refused = [
+        await send('POST', '/Observation', observation('Patient/mine', { meta })),
+        await send('PUT', '/Observation/mine-1', observation('Patient/mine', { id: 'mine-1', meta })),
+        await send('PATCH', '/Observation/mine-1', [{ op: 'add', path: '/meta', value: meta }]),
+      ];
+      for (const answer of refused) expect([answer.status, issue(answer)?.details?.text]).toEqual([422, 'meta_unreadable']);
+    }
+    expect(upstream()).toEqual([]);
+  });
+});
+
+describe('an absolute URL of our own', () => {
+  it('is the reference that it is, as in a Bundle', async () => {
+    const own = (id: string) => observation(`https://gate.example/a/fhir/Patient/${id}`);
+    expect((await send('POST', '/Observation', own('mine'))).status).toBe(201);
+    expect(sent()).toMatchObject({ subject: { reference: 'Patient/mine' } });
+    expect((await send('POST', '/Observation', own('other'))).status).toBe(403);
   });
 });
 
@@ -495,6 +532,10 @@ describe('an operation by POST', () => {
     expect(upstream()).toEqual(['POST /fhir/Observation/$lastn']);
     expect(sent()).toEqual(parameters(named, { name: 'max', valueInteger: 2 }));
     expect((await send('GET', '/Observation/$lastn?patient=Patient/mine&max=2')).status).toBe(200);
+    // However the patient is said, and how often: once, in one form, as by GET.
+    const twice = parameters({ name: 'patient', valueUri: 'mine' }, { name: 'max', valueInteger: 2 }, named);
+    expect((await send('POST', '/Observation/$lastn', twice)).status).toBe(200);
+    expect(sent()).toEqual(parameters(named, { name: 'max', valueInteger: 2 }));
   });
 
   it('is denied for another value, one that no rule lists, one that no rule can judge, and by a rule that has GET only', async () => {
