@@ -3,7 +3,7 @@ import { GatewayError } from '../errors.ts';
 import { parseBundle, type RequestBundle } from '../fhir/bundle.ts';
 import { printETag } from '../fhir/etag.ts';
 import { isWrite, type Interaction } from '../fhir/interaction.ts';
-import { parseJsonObject, type JsonObject } from '../fhir/json.ts';
+import { parseJsonObject, printJson, type JsonObject } from '../fhir/json.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import { parseAnswer } from './answer-body.ts';
@@ -32,11 +32,13 @@ export interface BundleOptions extends AnswerOptions, TransactionOptions {
  */
 export async function answerBundle(permitted: Permitted, record: RequestRecord, options: BundleOptions): Promise<Reply> {
   const { received, tenant } = permitted.authenticated.addressed;
-  const bundle = parseBundle(parseJsonObject(await received.readBody(options.maxBundleBytes)), {
+  const bytes = await received.readBody(options.maxBundleBytes);
+  const bundle = parseBundle(parseJsonObject(bytes), {
     version: tenant.fhir.version,
     base: `${tenant.publicUrl}/fhir`,
     maxEntries: tenant.limits.bundleEntries,
   });
+  if (bytes.byteLength > options.maxResourceBytes) insistOnSmallResources(bundle, options.maxResourceBytes);
   const gone = new AbortController();
   received.onGone(() => {
     gone.abort(callerGone());
@@ -45,6 +47,16 @@ export async function answerBundle(permitted: Permitted, record: RequestRecord, 
   return bundle.bundleType === 'transaction'
     ? answerTransaction(permitted, requests, record, options)
     : answerBatch(permitted, requests, gone.signal, record, options);
+}
+
+/** What could not come alone cannot come in a Bundle: a page that holds it could not be shown to anybody. @throws GatewayError `body_too_large` (413) */
+function insistOnSmallResources({ entries }: RequestBundle, maxBytes: number): void {
+  for (const [index, { resource }] of entries.entries()) {
+    if (resource === undefined || Buffer.byteLength(printJson(resource)) <= maxBytes) continue;
+    const field = `Bundle.entry[${String(index)}].resource`;
+    const problem = `has more than ${String(maxBytes)} bytes`;
+    throw new GatewayError('body_too_large', `${field} ${problem}`, { fields: [{ field, problem }] });
+  }
 }
 
 function toRequests(

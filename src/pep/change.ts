@@ -1,7 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import { printETag } from '../fhir/etag.ts';
 import { applyJsonPatch, type JsonPatch } from '../fhir/json-patch.ts';
-import type { JsonObject } from '../fhir/json.ts';
+import { printJson, type JsonObject } from '../fhir/json.ts';
 import type { ChangeGuard } from '../usecase/decision.ts';
 import type { WriteResult } from '../usecase/workflow.ts';
 import type { AnswerOptions } from './answer-options.ts';
@@ -113,10 +113,18 @@ async function propose(
   if (patched.outcome === 'unfit')
     return { outcome: 'rejected', code: 'unprocessable', reason: 'patch_step_unfit', expression: [`[${String(patched.step)}]`] };
   const { resource } = patched;
+  // Patch by patch it would grow until no page that holds it could be shown to anybody.
+  const bytes = sizeOf(resource);
+  if (bytes > options.maxResourceBytes && bytes > sizeOf(stored))
+    return { outcome: 'rejected', code: 'body_too_large', reason: 'result_too_large' };
   for (const [name, wanted] of [['resourceType', type] as const, ['id', id] as const])
     if (resource[name] !== wanted)
       return { outcome: 'rejected', code: 'unprocessable', reason: 'element_not_changeable', expression: [`${type}.${name}`] };
   return { outcome: 'proposed', resource };
+}
+
+function sizeOf(resource: JsonObject): number {
+  return Buffer.byteLength(printJson(resource));
 }
 
 function patchOf({ authenticated }: Permitted): Promise<JsonPatch> {

@@ -11,6 +11,8 @@ import type { Reply } from './reply.ts';
 import type { Permitted } from './stages.ts';
 
 export interface RepresentationOptions extends AnswerOptions {
+  /** Of one resource that is written. */
+  readonly maxResourceBytes: number;
   /** The caller's own right to read a resource now: judged as the read that it would send; undefined without it. */
   mayRead(permitted: Permitted, record: RequestRecord, type: string, id: string): Promise<Permitted | undefined>;
 }

@@ -208,6 +208,29 @@ describe('what a write refers to', () => {
   });
 });
 
+describe('a resource that is too large to come alone', () => {
+  const note = [{ text: 'x'.repeat(200_000) }];
+
+  it('comes neither in a Bundle, nor patch by patch: a page that holds it could be shown to nobody', async () => {
+    const entry = (more: object) => ({
+      resource: observation('Patient/mine', more),
+      request: { method: 'POST', url: 'Observation' },
+    });
+    const bundle = (type: string) => ({ resourceType: 'Bundle', type, entry: [entry({}), entry({ note: [...note, ...note] })] });
+    for (const type of ['batch', 'transaction'])
+      expect([type, (await send('POST', '', bundle(type))).status]).toEqual([type, 413]);
+    expect(upstream()).toEqual([]);
+    const more = [{ op: 'add', path: '/note/-', value: note[0] }];
+    server.put('mine-1', observation('Patient/mine', { note }), '3');
+    expect((await send('PATCH', '/Observation/mine-1', more)).status).toBe(413);
+    server.put('mine-1', observation('Patient/mine', { note: [] }), '3');
+    expect((await send('PATCH', '/Observation/mine-1', more)).status).toBe(200);
+    // One that is too large already may become smaller.
+    server.put('mine-1', observation('Patient/mine', { note: [...note, ...note, ...note] }), '3');
+    expect((await send('PATCH', '/Observation/mine-1', [{ op: 'remove', path: '/note/0' }])).status).toBe(200);
+  });
+});
+
 describe('meta that is no object', () => {
   it('is refused, because some servers read a list of one as the one, labels and all (C9)', async () => {
     for (const meta of [[{ security: [{ code: 'R' }], tag: [{ code: 'mine' }] }], null, 'x']) {
