@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { createClock } from '../../src/clock.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { createBreaker } from '../../src/outbound/breaker.ts';
+import { createStandingClock } from '../support/clock.ts';
 
 function setUp() {
-  const clock = createClock();
+  const clock = createStandingClock();
   let calls = 0;
   const breaker = createBreaker({
     clock,
@@ -27,9 +27,7 @@ describe('createBreaker', () => {
     expect(breaker.state).toBe('closed');
     await fail();
     expect(breaker.state).toBe('open');
-    const started = performance.now();
     await expect(succeed()).rejects.toMatchObject({ code: 'unavailable', options: { retryAfterSeconds: 2 } });
-    expect(performance.now() - started).toBeLessThan(50);
     expect(calls()).toBe(3);
   });
 
