@@ -1,3 +1,4 @@
+import { isMemberOf } from '../fhir/choice.ts';
 import { equalJson } from '../fhir/json-equal.ts';
 import type { JsonPatch } from '../fhir/json-patch.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../fhir/json.ts';
@@ -34,20 +35,28 @@ export function judgeChanges(guard: ChangeGuard, stored: JsonObject, proposed: J
   if (labels.length > 0) return { reason: 'label_not_changeable', expression: labels.map((name) => `${type}.meta.${name}`) };
   const metas = allowed('meta') ? [] : changedElements(ownMeta(stored), ownMeta(proposed));
   if (metas.length > 0) return { reason: 'element_not_changeable', expression: metas.map((name) => `${type}.meta.${name}`) };
-  for (const { element, steps } of guard.states ?? []) {
-    const [from, to] = [stored[element], proposed[element]];
-    // What stands beside a code can say that it is none (`data-absent-reason`).
-    const twin = `_${element}`;
-    if (!same(stored[twin], proposed[twin])) return { reason: 'state_not_allowed', expression: [`${type}.${element}`] };
-    if (same(from, to)) continue;
-    if (!steps.some((step) => step.from === from && step.to === to))
-      return { reason: 'state_not_allowed', expression: [`${type}.${element}`] };
-  }
+  const left = stateLeft(guard, stored, proposed);
+  if (left !== undefined) return { reason: 'state_not_allowed', expression: [`${type}.${left}`] };
   return undefined;
 }
 
 function mayChange({ changed }: ChangeGuard, type: string, name: string): boolean {
-  return changed.includes(name) || (changed.includes('*') && !(name === 'link' && LINKED.has(type)));
+  if (changed.some((element) => isMemberOf(element, name))) return true;
+  return changed.includes('*') && !(name === 'link' && LINKED.has(type));
+}
+
+/** The first code that did not stay and was changed by no step. */
+function stateLeft({ states = [] }: ChangeGuard, stored: JsonObject, proposed: JsonObject): string | undefined {
+  const members = Object.keys({ ...stored, ...proposed }).map((name) => name.replace(/^_/, ''));
+  for (const { element, steps } of states) {
+    for (const name of members.filter((each) => isMemberOf(element, each))) {
+      const [from, to] = [stored[name], proposed[name]];
+      // What stands beside a code can say that it is none (`data-absent-reason`).
+      const isStep = same(from, to) || steps.some((step) => step.from === from && step.to === to);
+      if (!isStep || !same(stored[`_${name}`], proposed[`_${name}`])) return name;
+    }
+  }
+  return undefined;
 }
 
 /** The first place of a patch that no guard would let change, whatever stands there; undefined when there is none. */

@@ -1,6 +1,6 @@
+import { isMemberOf } from '../fhir/choice.ts';
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from '../fhir/json.ts';
 import type { FhirVersion } from '../fhir/version.ts';
-import choiceTypes from '../fhir/choice-types.json' with { type: 'json' };
 
 /** The label of a resource that is not whole (R4 and STU3: value set `meta.tag`, "Elements"). */
 const SUBSETTED: Readonly<Record<FhirVersion, string>> = {
@@ -53,15 +53,10 @@ function without(value: JsonValue, path: readonly string[]): JsonValue {
   return left;
 }
 
-/** The types that may follow the name of a choice (STU3 and R4: datatypes.html#open), as they stand in it. */
-const CHOICES: ReadonlySet<string> = new Set(choiceTypes);
-
-/** The members that an element may stand under: its own name, and as a choice that with a type. */
+/** The members that an element may stand under. */
 function namesOf(value: JsonObject, element: string): ReadonlySet<string> {
   const names = Object.keys(value).map((name) => (name.startsWith('_') ? name.slice(1) : name));
-  return new Set(
-    names.filter((name) => name === element || (name.startsWith(element) && CHOICES.has(name.slice(element.length)))),
-  );
+  return new Set(names.filter((name) => isMemberOf(element, name)));
 }
 
 function withoutMember(value: JsonObject, name: string, rest: readonly string[]): JsonObject {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isMemberOf } from '../fhir/choice.ts';
 import type { InteractionKind } from '../fhir/interaction.ts';
 import type { Obligation } from './decision.ts';
 import type { UseCase } from './definition.ts';
@@ -34,14 +35,22 @@ const element = z
     'must be named from its type, as in Patient.name; a choice by its name, as in Observation.value, or with its type, as in Observation.valueString',
   );
 
+const changeable = z
+  .string()
+  .regex(
+    /^(?:\*|meta\.(?:security|tag)|(?!(?:id|resourceType)$)[a-z][A-Za-z0-9]*)$/,
+    'must be an element from the top but id, as status; a choice by its name, as value, or with its type, as valueQuantity; meta.security or meta.tag; or * for all',
+  );
+const stepped = z.string().regex(/^[a-z][A-Za-z0-9]*$/, 'must be an element from the top, as status');
+
 // As closed as the rules themselves: a mistyped condition (`state` for `states`) would be none.
 const SHAPES: Readonly<Record<Obligation['kind'], z.ZodType>> = {
   'guard-write': z.strictObject({ kind: text, guard: text }),
   'guard-changes': z.strictObject({
     kind: text,
-    changed: texts,
+    changed: z.array(changeable).min(1),
     states: z
-      .array(z.strictObject({ element: text, steps: z.array(z.strictObject({ from: z.string(), to: z.string() })) }))
+      .array(z.strictObject({ element: stepped, steps: z.array(z.strictObject({ from: text, to: text })).min(1) }))
       .optional(),
   }),
   narrow: z.strictObject({ kind: text, parameter: text, values: texts, element: text }),
@@ -116,6 +125,8 @@ export function obligationFaults(
           interaction === 'update' || interaction === 'patch',
           `guard-changes is for update and patch, not for ${interaction}`,
         );
+        for (const { element: of } of obligation.states ?? [])
+          insist(mayStep(obligation.changed, of), `guard-changes.states: ${of} has steps and is not among changed`);
         break;
       case 'narrow':
         insist(interaction.startsWith('search-'), `narrow is for searches, not for ${interaction}`);
@@ -151,6 +162,11 @@ export function obligationFaults(
     }
   }
   return [...faults, ...takenAwayFaults(rule)];
+}
+
+/** A step of what may not change is never taken. */
+function mayStep(changed: readonly string[], element: string): boolean {
+  return changed.some((each) => each === '*' || isMemberOf(each, element) || isMemberOf(element, each));
 }
 
 function isListed(interaction: InteractionKind): boolean {

@@ -53,7 +53,7 @@ export interface Narrowing {
 
 /** What a write may change of the stored resource. */
 export interface ChangeGuard {
-  /** Elements from the top (`status`, `note`, a choice by its whole name: `valueQuantity`); `*`: all but `id`, `meta.security`, `meta.tag`, and `link` of persons. */
+  /** Elements from the top (`status`, `note`, a choice as `value` or `valueQuantity`); `*`: all but `id`, `meta.security`, `meta.tag`, and `link` of persons. */
   readonly changed: readonly string[];
   /** Steps of code elements; a code that stays is none. What stands beside the code (`_status`) stays as it is. */
   readonly states?: readonly {

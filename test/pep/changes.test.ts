@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { parseJsonText, type JsonObject, type JsonValue } from '../../src/fhir/json.ts';
-import { judgeChanges } from '../../src/pep/changes.ts';
+import { judgeChanges, placeBeyond } from '../../src/pep/changes.ts';
 
 const read = (text: string): JsonObject => parseJsonText(text) as JsonObject;
 const stored = read(
@@ -51,6 +51,29 @@ describe('the changes that a guard allows', () => {
     const beside = { _status: { extension: [{ url: 'http://x', valueCode: 'unknown' }] } };
     expect(judgeChanges(stepped, before, { ...before, ...beside })?.reason).toBe('state_not_allowed');
     expect(judgeChanges(stepped, before, { ...before, status: 'final', ...beside })?.reason).toBe('state_not_allowed');
+  });
+
+  it('of a choice by its name are those of every type it has, by its type of that alone', () => {
+    const other = { ...stored, valueQuantity: { value: 2 } };
+    const { valueQuantity: _value, ...without } = stored;
+    expect(judgeChanges({ changed: ['value'] }, stored, other)).toBeUndefined();
+    expect(judgeChanges({ changed: ['value'] }, stored, { ...without, valueString: 'x' })).toBeUndefined();
+    expect(judgeChanges({ changed: ['valueQuantity'] }, stored, { ...without, valueString: 'x' })?.expression).toEqual([
+      'Observation.valueString',
+    ]);
+    expect(judgeChanges({ changed: ['val'] }, stored, other)?.expression).toEqual(['Observation.valueQuantity']);
+    expect(
+      placeBeyond({ changed: ['value'] }, 'Observation', [{ op: 'add', path: ['valueString'], value: 'x' }]),
+    ).toBeUndefined();
+  });
+
+  it('of a choice that has steps are by these steps only, whatever type it takes', () => {
+    const stepped = { changed: ['value'], states: [{ element: 'value', steps: [{ from: 'a', to: 'b' }] }] };
+    const before: JsonObject = { resourceType: 'Observation', id: '1', valueCode: 'a' };
+    const { valueCode: _code, ...nothing } = before;
+    expect(judgeChanges(stepped, before, { ...before, valueCode: 'b' })).toBeUndefined();
+    for (const proposed of [{ ...before, valueCode: 'c' }, { ...nothing, valueString: 'b' }, nothing])
+      expect(judgeChanges(stepped, before, proposed)?.reason).toBe('state_not_allowed');
   });
 
   it('of everything do not link two persons: that is a right of its own (C15)', () => {

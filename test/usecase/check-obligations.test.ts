@@ -36,6 +36,8 @@ describe('the obligations of a rule', () => {
       having('update', guard, { kind: 'audit', attributes: { why: 'x' } }),
       having('update', { kind: 'guard-write', guard: 'w' }, redact, { kind: 'review', review: 'r' }),
       having('patch', { ...guard, states: [{ element: 'status', steps: [{ from: 'preliminary', to: 'final' }] }] }),
+      having('patch', { ...guard, changed: ['value', 'meta.tag', 'meta'] }),
+      having('update', { ...guard, changed: ['value'], states: [{ element: 'valueCode', steps: [{ from: 'a', to: 'b' }] }] }),
       having('read', { kind: 'answer-locally', answer: 'a' }),
     ])
       expect(faults(rule)).toEqual([]);
@@ -82,6 +84,18 @@ describe('the obligations of a rule', () => {
       'a local answer to a write',
       having('create', { kind: 'answer-locally', answer: 'a' }),
       'answer-locally is for reads, not for create',
+    ],
+    [
+      'a change of a choice in brackets',
+      having('update', { ...guard, changed: ['value[x]'] }),
+      'guard-changes.changed.0: must be an element from the top but id, as status; a choice by its name, as value',
+    ],
+    ['a change inside an element', having('patch', { ...guard, changed: ['code.text'] }), 'guard-changes.changed.0: must be'],
+    ['a change of the id', having('update', { ...guard, changed: ['id'] }), 'guard-changes.changed.0: must be'],
+    [
+      'steps of what may not change',
+      having('update', { ...guard, states: [{ element: 'state', steps: [{ from: 'a', to: 'b' }] }] }),
+      'guard-changes.states: state has steps and is not among changed',
     ],
     [
       'an element without its type',
