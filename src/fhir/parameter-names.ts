@@ -84,6 +84,11 @@ export function searchParameterType(
   return COMMON.get(name) ?? names?.get(name);
 }
 
+/** The search parameters of a resource type, without those of every type. */
+export function searchParameterNames(version: FhirVersion, type: string): readonly string[] {
+  return [...(NAMES[version].get(type)?.keys() ?? [])].filter((name) => !COMMON.has(name)).sort();
+}
+
 /** Whether FHIR knows a name at all, in either version and wherever it stands. */
 export function isParameterName(name: string): boolean {
   return (

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isMemberOf } from '../fhir/choice.ts';
+import { isResourceType } from '../fhir/version.ts';
 import type { InteractionKind } from '../fhir/interaction.ts';
 import type { Obligation } from './decision.ts';
 import type { UseCase } from './definition.ts';
@@ -30,10 +31,18 @@ const headers = (names: ReadonlySet<string>) =>
 
 const element = z
   .string()
+  .refine(
+    (path) => !/^[A-Z]/.test(path) || isResourceTypeOfAny(path.split('.', 1)[0] ?? ''),
+    'must begin with a resource type, exact case',
+  )
   .regex(
     /^[A-Z][A-Za-z]*(?:\.(?!resourceType$)[a-z][A-Za-z0-9]*)+$/,
     'must be named from its type, as in Patient.name; a choice by its name, as in Observation.value, or with its type, as in Observation.valueString',
   );
+
+function isResourceTypeOfAny(text: string): boolean {
+  return isResourceType('STU3', text) || isResourceType('R4', text);
+}
 
 const changeable = z
   .string()

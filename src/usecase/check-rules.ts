@@ -1,9 +1,10 @@
 import type { InteractionKind } from '../fhir/interaction.ts';
-import { parseInclude } from '../fhir/parameter-values.ts';
-import { isKnownParameter, searchParameterType, type ParameterUse } from '../fhir/parameter-names.ts';
+import { parseInclude, type Include } from '../fhir/parameter-values.ts';
+import { isKnownParameter, searchParameterNames, searchParameterType, type ParameterUse } from '../fhir/parameter-names.ts';
 import { parseParameter } from '../fhir/parameter.ts';
-import { isId, isResourceType } from '../fhir/version.ts';
+import { isId, isResourceType, type FhirVersion } from '../fhir/version.ts';
 import type { Role, UseCase } from './definition.ts';
+import { conflictFaults } from './check-conflicts.ts';
 import { obligationFaults } from './check-obligations.ts';
 import { roleShapeFaults, ruleShapeFaults } from './rule-shape.ts';
 import type { IncludeRule, ParameterRule, PatientRule, Rule } from './rules.ts';
@@ -51,17 +52,22 @@ export function ruleFaults(
     // Nothing more can be said of what is no role, or no rule.
     if (shape.length > 0) return shape;
     const seen = new Set<string>();
-    return role.rules.flatMap((rule) => {
-      const isTwice = seen.has(rule.id);
-      seen.add(rule.id);
+    return role.rules.flatMap((rule, index) => {
       const misshapen = ruleShapeFaults(rule);
+      const id = idOf(rule);
       const faults = [
-        ...(isTwice ? ['id: stands twice in the role'] : []),
+        ...(id !== undefined && seen.has(id) ? ['id: stands twice in the role'] : []),
         ...(misshapen.length > 0 ? misshapen : faultsOf(rule, role, useCase)),
       ];
-      return faults.map((fault) => `${useCase.id}/${role.id}/${rule.id}: ${fault}`);
+      if (id !== undefined) seen.add(id);
+      return faults.map((fault) => `${useCase.id}/${role.id}/${id ?? `rules[${String(index)}]`}: ${fault}`);
     });
   });
+}
+
+/** What is no rule yet may have no id: it is named by its place. */
+function idOf(rule: unknown): string | undefined {
+  return typeof rule === 'object' && rule !== null && 'id' in rule && typeof rule.id === 'string' ? rule.id : undefined;
 }
 
 function faultsOf(rule: Rule, role: Role, useCase: Parameters<typeof ruleFaults>[0]): readonly string[] {
@@ -71,13 +77,27 @@ function faultsOf(rule: Rule, role: Role, useCase: Parameters<typeof ruleFaults>
     ...includeFaults('includes', rule.includes, rule, role),
     ...includeFaults('revincludes', rule.revincludes, rule, role),
     ...(rule.patient === undefined ? [] : patientFaults(rule.patient, rule, role)),
-    ...(rule.narrow ?? []).flatMap(({ parameter, element }) => [
-      ...(SEARCHES.has(rule.interaction) ? [] : [`narrow: is for searches, not for ${rule.interaction}`]),
-      ...(isKnown(parameter, rule, role) ? [] : [`narrow: ${parameter} is no search parameter of ${rule.types.join(' ')}`]),
-      ...(element === '' ? ['narrow: needs an element'] : []),
-    ]),
+    ...narrowFaults(rule, role),
+    ...conflictFaults(rule, role.fhirVersion),
     ...conditionalFaults(rule, role),
     ...obligationFaults(rule, useCase),
+  ];
+}
+
+function narrowFaults(rule: Rule, role: Role): readonly string[] {
+  const { interaction, types, narrow = [], obligations = [] } = rule;
+  const added = [...narrow, ...obligations.flatMap((each) => (each.kind === 'narrow' ? [each] : []))];
+  return [
+    ...(narrow.length === 0 || SEARCHES.has(interaction) ? [] : [`narrow: is for searches, not for ${interaction}`]),
+    ...added
+      .filter(({ parameter }) => typeof parameter === 'string' && !isKnown(parameter, rule, role))
+      .map(({ parameter }) => `narrow: ${parameter} is no search parameter of ${types.join(' ')}`),
+    ...narrow
+      .filter(
+        (each) => each.with === 'patient' && isKnown(each.parameter, rule, role) && !namesPatient(each.parameter, rule, role),
+      )
+      .map(({ parameter }) => `narrow: ${parameter} names no patient; a reference without modifier does, or _id of Patient`),
+    ...(narrow.some(({ element }) => element === '') ? ['narrow: needs an element'] : []),
   ];
 }
 
@@ -176,7 +196,10 @@ function parameterFaults(key: string, wanted: ParameterRule, rule: Rule, role: R
   const field = `parameters.${key}`;
   const faults = isKnown(key, rule, role)
     ? []
-    : [`${field}: is no parameter of ${rule.interaction} ${rule.types.join(' ')}`.trimEnd()];
+    : [`${field}: is no parameter of ${rule.interaction} ${rule.types.join(' ')}`.trimEnd() + namesInstead(key, rule, role)];
+  // As a parameter it would say nothing of the types that come along.
+  if (key === '_include' || key === '_revinclude')
+    faults.push(`${field}: is said by ${key.slice(1)}s, with its values and types`);
   if ('oneOf' in wanted && wanted.oneOf.length === 0) faults.push(`${field}: oneOf names nothing`);
   if ('subsetOf' in wanted && wanted.subsetOf.length === 0) faults.push(`${field}: subsetOf names nothing`);
   if ('equals' in wanted && (wanted.equals.length === 0 || wanted.equals.some((values) => values.length === 0)))
@@ -184,6 +207,13 @@ function parameterFaults(key: string, wanted: ParameterRule, rule: Rule, role: R
   if ('range' in wanted && !(wanted.range[0] <= wanted.range[1])) faults.push(`${field}: the range is empty`);
   if ('pattern' in wanted && !(wanted.pattern instanceof RegExp)) faults.push(`${field}: pattern must be a regular expression`);
   return faults;
+}
+
+/** What a plain name could have been. */
+function namesInstead(key: string, rule: Rule, { fhirVersion }: Role): string {
+  const [type, ...others] = rule.types;
+  if (type === undefined || others.length > 0 || !/^[a-z-]+$/i.test(key) || !SEARCHES.has(rule.interaction)) return '';
+  return `; there are ${searchParameterNames(fhirVersion, type).join(' ')}`;
 }
 
 function includeFaults(
@@ -204,12 +234,25 @@ function includeFaults(
     if (parsed === undefined) faults.push(`${field}: ${value} must be Type:parameter or Type:parameter:Target`);
     else if (field === 'includes' && rule.types.length > 0 && !rule.types.includes(parsed.source))
       faults.push(`${field}: ${value} must begin with a type of the rule`);
+    else if (!isReference(parsed, fhirVersion))
+      faults.push(`${field}: ${value} goes by ${parsed.parameter}, which is no reference of ${parsed.source}`);
+    else if (
+      field === 'revincludes' &&
+      parsed.target !== undefined &&
+      rule.types.length > 0 &&
+      !rule.types.includes(parsed.target)
+    )
+      faults.push(`${field}: ${value} must end with a type of the rule`);
     else if (field === 'includes' && parsed.target !== undefined && !include.types.includes(parsed.target))
       faults.push(`${field}: ${value} brings ${parsed.target}, which is not among types`);
     else if (field === 'revincludes' && !include.types.includes(parsed.source))
       faults.push(`${field}: ${value} brings ${parsed.source}, which is not among types`);
   }
   return faults;
+}
+
+function isReference({ source, parameter }: Include, version: FhirVersion): boolean {
+  return parameter === '*' || searchParameterType(version, source, parameter) === 'reference';
 }
 
 function patientFaults(patient: PatientRule, rule: Rule, role: Role): readonly string[] {

@@ -5,13 +5,17 @@ import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import type { UseCase } from './definition.ts';
 
+/** Lists that a use case may have; one under another name would be read by nobody. */
+const PARTS = ['writes', 'reviews', 'filters', 'answers', 'inbound', 'api', 'jobs'] as const;
+
 /** What a folder's `index.ts` must export by default; the rest of the shape is TypeScript's to check. */
-const definition = z.looseObject({
+const definition = z.strictObject({
   id: z.string().regex(/^[a-z][a-z0-9-]*$/, 'must be lower-case letters, digits and hyphens'),
   title: z.string().min(1),
   roles: z.array(z.looseObject({ id: z.string().min(1), purpose: z.string().min(1) })).min(1),
   parseConfig: z.custom<unknown>((value) => typeof value === 'function', 'must be a function'),
   decide: z.custom<unknown>((value) => typeof value === 'function', 'must be a function'),
+  ...Object.fromEntries(PARTS.map((part) => [part, z.array(z.unknown()).optional()])),
 });
 
 /** The folders of use cases directly below `parent`; those that begin with `_` or `.` are not for loading. */

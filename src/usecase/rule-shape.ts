@@ -106,15 +106,19 @@ const role = z.strictObject({
 
 /** What is wrong with the shape of a role, its rules aside: an unknown field, a wrong value. */
 export function roleShapeFaults(value: unknown): readonly string[] {
-  return faultsOf(role.safeParse(value));
+  return faultsOf(role.safeParse(value), Object.keys(role.shape));
 }
 
 /** The same of one rule. */
 export function ruleShapeFaults(value: unknown): readonly string[] {
-  return faultsOf(rule.safeParse(value));
+  return faultsOf(rule.safeParse(value), Object.keys(rule.shape));
 }
 
-function faultsOf(parsed: z.ZodSafeParseResult<unknown>): readonly string[] {
+/** @param fields those that there are at the top */
+function faultsOf(parsed: z.ZodSafeParseResult<unknown>, fields: readonly string[]): readonly string[] {
   if (parsed.success) return [];
-  return parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`.replace(/^: /, ''));
+  return parsed.error.issues.map(({ path, message, code }) => {
+    const allowed = code === 'unrecognized_keys' && path.length === 0 ? `; there are ${fields.join(' ')}` : '';
+    return `${path.join('.')}: ${message}${allowed}`.replace(/^: /, '');
+  });
 }

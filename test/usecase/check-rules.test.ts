@@ -106,6 +106,99 @@ describe('the rules of a use case', () => {
     expect(faults(rule as Rule).join('\n')).toContain(`x/r/s: ${fault}`);
   });
 
+  // With each of these no request would ever match, and nobody would know why.
+  it.each<[string, object, string]>([
+    ['a value that is no date', { parameters: { date: { oneOf: ['yesterday'] } } }, 'parameters.date: yesterday must be a date'],
+    ['two values in one', { parameters: { code: { oneOf: ['a,b'] } } }, 'parameters.code: a,b is read as 2 values'],
+    ['an escape that is none', { parameters: { code: { subsetOf: ['a\\b'] } } }, 'is no value: FHIR escapes are'],
+    ['a sort by nothing', { parameters: { _sort: { oneOf: ['-dat'] } } }, 'parameters._sort: -dat sorts by what is no search'],
+    ['an include among the parameters', { parameters: { _include: { any: true } } }, 'parameters._include: is said by includes'],
+    [
+      'an include by no reference',
+      { includes: { match: 'subset', values: ['Observation:subjct'], types: ['Patient'] } },
+      'includes: Observation:subjct goes by subjct, which is no reference of Observation',
+    ],
+    [
+      'a revinclude that comes back to another type',
+      { revincludes: { match: 'subset', values: ['Provenance:target:Patient'], types: ['Provenance'] } },
+      'revincludes: Provenance:target:Patient must end with a type of the rule',
+    ],
+    [
+      'two narrowings of one parameter',
+      {
+        narrow: [{ parameter: 'status', with: ['final'], element: 'status' }],
+        obligations: [{ kind: 'narrow', parameter: 'status', values: ['amended'], element: 'status' }],
+      },
+      'narrow: status is narrowed twice, to different values',
+    ],
+    [
+      'a parameter that must be what it is not narrowed to',
+      {
+        parameters: { status: { oneOf: ['amended'] } },
+        narrow: [{ parameter: 'status', with: ['final'], element: 'status' }],
+      },
+      'narrow: status must be asked with other values than it is narrowed to',
+    ],
+    [
+      'an unknown parameter in an obligation',
+      { obligations: [{ kind: 'narrow', parameter: 'stat', values: ['final'], element: 'status' }] },
+      'narrow: stat is no search parameter of Observation',
+    ],
+    [
+      'a narrowing to the patient by a code',
+      { narrow: [{ parameter: 'code', with: 'patient', element: 'code' }] },
+      'narrow: code names no patient',
+    ],
+    [
+      'two guards',
+      {
+        interaction: 'update',
+        obligations: [
+          { kind: 'guard-changes', changed: ['status'] },
+          { kind: 'guard-changes', changed: ['note'] },
+        ],
+      },
+      'obligations: two guards',
+    ],
+    [
+      'an id that is none of the patients',
+      { interaction: 'read', types: ['Patient'], instance: ['x'], patient: { from: 'path', is: ['Patient/y'] } },
+      'instance: names none of the patients in patient.is',
+    ],
+    [
+      'an operation that no grant can name',
+      { interaction: 'operation-instance', types: ['Patient'], operation: 'everything', instance: 'granted' },
+      'instance: no grant can name operation-instance $everything',
+    ],
+    [
+      'a patient by its id that is proved elsewhere',
+      { types: ['Patient'], patient: { from: 'parameter', parameters: ['_id'], element: 'subject' } },
+      'patient.element: must be id where _id names the patient',
+    ],
+    [
+      'a redaction of no resource type',
+      { obligations: [{ kind: 'redact', elements: ['Observaton.note'] }] },
+      'redact.elements.0: must begin with a resource type, exact case',
+    ],
+  ])('do not hold with %s', (_what, part, fault) => {
+    expect(faults({ ...search, ...part }).join('\n')).toContain(fault);
+  });
+
+  it('say of an unknown field and of an unknown parameter which ones there are', () => {
+    expect(faults({ ...search, parameter: {} } as Rule).join()).toMatch(
+      /Unrecognized key: "parameter"; there are id title .* parameters /,
+    );
+    expect(faults({ ...search, parameters: { cod: { any: true } } }).join()).toMatch(
+      /parameters\.cod: .*; there are .* code .* date /,
+    );
+  });
+
+  it('are named by their place where they have no id', () => {
+    const broken = JSON.parse('[null, {"interaction": "read"}, "x"]') as readonly Rule[];
+    const told = faults(search, ...broken);
+    for (const place of [1, 2, 3]) expect(told.join('\n')).toContain(`x/r/rules[${String(place)}]: `);
+  });
+
   it('do not hold where the proof that a role demands is mistyped', () => {
     const [role] = chart.roles;
     const mistyped: unknown = { ...role, proof: 'requird' };
