@@ -6,6 +6,8 @@ import { portOf, shut } from '../run/scripted.ts';
 /** A FHIR server without a memory: it records, and answers whatever is asked, as a server does that has everything. */
 export interface FuzzUpstream {
   readonly url: string;
+  /** How many are being read and answered. */
+  underWay(): number;
   /** What came since the last call. */
   take(): readonly Recorded[];
   close(): Promise<void>;
@@ -13,6 +15,7 @@ export interface FuzzUpstream {
 
 export async function startFuzzUpstream(): Promise<FuzzUpstream> {
   let received: Recorded[] = [];
+  let underWay = 0;
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
@@ -22,12 +25,16 @@ export async function startFuzzUpstream(): Promise<FuzzUpstream> {
     answer(request.method ?? '', target, body, response);
   };
   const server: Server = createServer((request, response) => {
-    serve(request, response).catch(() => request.socket.destroy());
+    underWay += 1;
+    serve(request, response)
+      .catch(() => request.socket.destroy())
+      .finally(() => (underWay -= 1));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
     url: `http://127.0.0.1:${portOf(server)}/fhir`,
+    underWay: () => underWay,
     take: () => {
       const taken = received;
       received = [];

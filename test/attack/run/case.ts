@@ -116,7 +116,6 @@ const attackCase = z
     note: z.string().exactOptional(),
     /** The corpus says otherwise: why it is wrong here. */
     judgedWrong: z.string().exactOptional(),
-    timeoutMs: z.int().max(60_000).exactOptional(),
   })
   .refine((each) => (each.request === undefined) !== (each.raw === undefined), 'exactly one of request and raw');
 

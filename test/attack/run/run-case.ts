@@ -15,7 +15,7 @@ export async function runCase(each: AttackCase, world: AttackWorld): Promise<rea
   const wanted = 1 + each.then.length;
   const isHead = (index: number): boolean => index === 0 && each.request?.[0]?.startsWith('HEAD ') === true;
   try {
-    const options = { answers: each.closes === true ? Infinity : wanted, isHead, timeoutMs: each.timeoutMs ?? 10_000 };
+    const options = { answers: each.closes === true ? Infinity : wanted, isHead };
     const result = await exchange(world.address, pieces, options);
     return [
       ...judgeAnswers(each, result, own, world),

@@ -1,3 +1,4 @@
+import { until } from '../../support/until.ts';
 import type { Bench, BenchOptions } from './bench.ts';
 import type { SandboxWorld } from './sandbox-world.ts';
 
@@ -29,6 +30,13 @@ export interface Waiting {
 /** @throws Error when it does not hold */
 export function insist(holds: boolean, problem: string): asserts holds {
   if (!holds) throw new Error(problem);
+}
+
+/** Waits for what must come, however late. @throws Error when it does not */
+export async function eventually(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  await until(holds).catch((error: unknown) => {
+    throw new Error(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+  });
 }
 
 /** @throws Error when they differ */

@@ -6,10 +6,16 @@ import { gzipSync } from 'node:zlib';
 import type { Clock } from '../../../src/clock.ts';
 import type { NodeAnswer, UpstreamAnswer } from './case.ts';
 
+/** What a FHIR server is told; a scenario can hold its answers until it has seen what it must. */
+export interface ToldUpstream extends UpstreamAnswer {
+  readonly until?: Promise<unknown>;
+}
+
 /** Answers as a case tells, instead of working: what a broken, talkative or hostile FHIR server would send. */
-export async function answerAsTold(told: UpstreamAnswer, request: IncomingMessage, response: ServerResponse): Promise<void> {
+export async function answerAsTold(told: ToldUpstream, request: IncomingMessage, response: ServerResponse): Promise<void> {
   request.resume();
   if (told.delayMs !== undefined) await delay(told.delayMs);
+  await told.until;
   if (told.raw !== undefined) {
     request.socket.end(Buffer.from(told.raw, 'latin1'));
     return;
@@ -27,9 +33,9 @@ export async function answerAsTold(told: UpstreamAnswer, request: IncomingMessag
     response.end(body);
     return;
   }
+  // Ended and not reset: what was written before is read, however late.
   response.write(body.subarray(0, cut));
-  await delay(20);
-  request.socket.destroy();
+  request.socket.end();
 }
 
 function bodyOf(told: UpstreamAnswer): Buffer {

@@ -30,7 +30,7 @@ export interface ExchangeOptions {
   readonly answers?: number;
   /** The answers to HEAD, by index: they have a length and no body. */
   readonly isHead?: (index: number) => boolean;
-  /** Ends the wait. Default 10,000. */
+  /** Ends the wait, for what did not come: far longer than anything takes. Default 60,000. */
   readonly timeoutMs?: number;
   /** Between two pieces. Default 15. */
   readonly gapMs?: number;
@@ -44,7 +44,7 @@ export function headerOf(answer: WireAnswer, name: string): string | undefined {
 
 /** Sends pieces of bytes over a new connection and reads whole answers. Never throws for what the other side does. */
 export function exchange(to: Address, pieces: readonly Buffer[], options: ExchangeOptions = {}): Promise<Exchange> {
-  const { answers: wanted = 1, timeoutMs = 10_000, gapMs = 15, isHead = () => false, end = false } = options;
+  const { answers: wanted = 1, timeoutMs = 60_000, gapMs = 15, isHead = () => false, end = false } = options;
   return new Promise((resolve) => {
     const socket = connect({ ...to, noDelay: true });
     const chunks: Buffer[] = [];

@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { importJWK, SignJWT, exportJWK, generateKeyPair, type JWK } from 'jose';
 import type { StoredOutcome } from './journal.ts';
-import type { Caller, NodeAnswer, ProofFault, UpstreamAnswer } from './case.ts';
+import type { Caller, NodeAnswer, ProofFault } from './case.ts';
+import type { ToldUpstream } from './scripted.ts';
 import type { Address } from './wire.ts';
 
 /** One request as a recording FHIR server got it. */
@@ -42,7 +43,7 @@ export interface AttackWorld {
   recordsOf(correlationId: string): Promise<readonly StoredOutcome[]>;
   /** Worlds whose servers answer what they are told; others run the cases that need none of it. */
   readonly script?: {
-    upstream(answer: UpstreamAnswer | undefined): void;
+    upstream(answer: ToldUpstream | undefined): void;
     node(answer: NodeAnswer | undefined): void;
     /** After a failure: breakers close again. @throws Error when they do not */
     heal(): Promise<void>;

@@ -14,7 +14,7 @@ export interface Asked {
 
 /** One request to a gate, over its own connection. @throws Error when there is no answer */
 export async function ask(bench: Pick<Bench, 'address'>, asked: Asked): Promise<WireAnswer> {
-  const { method = 'GET', path, tenant = 'a', token, headers = [], json, timeoutMs = 10_000 } = asked;
+  const { method = 'GET', path, tenant = 'a', token, headers = [], json, timeoutMs = 60_000 } = asked;
   const body = json === undefined ? '' : JSON.stringify(json);
   const lines = [
     `${method} /${tenant}/fhir${path} HTTP/1.1`,

@@ -1,6 +1,5 @@
 import { connect } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
-import { insist, same, type Scenario } from '../run/scenario.ts';
+import { eventually, insist, same, type Scenario } from '../run/scenario.ts';
 import { exchange, headerOf } from '../run/wire.ts';
 import { ask, give, outcomeOf, statusOf } from './ask.ts';
 
@@ -21,9 +20,10 @@ export const resourceScenarios: readonly Scenario[] = [
         trickle(bench.address, head, 'X-A: b\r\n'),
         trickle(bench.address, whole, '1\r\na\r\n'),
       ]);
-      insist(slowHead.seconds < 20, `a head may take ${slowHead.seconds} s`);
+      // The limits are 10 s and 30 s; what the runtime would allow by itself is a minute and five.
+      insist(slowHead.seconds < 40, `a head may take ${slowHead.seconds} s`);
       insist(/^HTTP\/1\.1 408 /.test(slowHead.text), `a slow head: ${slowHead.text.slice(0, 40)}`);
-      insist(slowBody.seconds < 45, `a body may take ${slowBody.seconds} s`);
+      insist(slowBody.seconds < 120, `a body may take ${slowBody.seconds} s`);
       insist(/^HTTP\/1\.1 4\d\d /.test(slowBody.text), `a slow body: ${slowBody.text.slice(0, 40)}`);
     },
   },
@@ -31,18 +31,22 @@ export const resourceScenarios: readonly Scenario[] = [
     id: 'S5',
     title: 'when the caller goes, the request upstream ends, and that is on record',
     run: async ({ bench }) => {
-      bench.script.upstream({ status: 200, headers: {}, delayMs: 1_500, json: PATIENT });
+      const over = Promise.withResolvers<undefined>();
+      bench.script.upstream({ status: 200, headers: {}, until: over.promise, json: PATIENT });
       try {
         const before = (await bench.journal.all()).length;
+        await bench.clear();
         const socket = connect(bench.address);
         socket.write(`GET /a/fhir/Patient/mine HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${give(bench)}\r\n\r\n`);
-        await delay(200);
+        await eventually(async () => (await bench.received()).length > 0, 'the request upstream');
         socket.destroy();
-        await delay(500);
-        const records = (await bench.journal.all()).slice(before);
-        const outcome = records.find(({ phase }) => phase === 'outcome');
+        const ended = async () => (await bench.journal.all()).slice(before).find(({ phase }) => phase === 'outcome');
+        // Before its server has answered.
+        await eventually(async () => (await ended()) !== undefined, 'the outcome');
+        const outcome = await ended();
         same([outcome?.status, outcome?.outcome], [0, 'failed'], 'the outcome');
       } finally {
+        over.resolve(undefined);
         bench.script.upstream(undefined);
         await bench.script.heal();
       }
@@ -64,11 +68,11 @@ export const resourceScenarios: readonly Scenario[] = [
         [`{"resourceType":"Observation","x":${'9'.repeat(200_000)}}`, [400, 403]],
       ];
       for (const [body, right] of bodies) {
-        const startedMs = performance.now();
+        const spent = processorTime();
         const head = `POST /a/fhir/Observation HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/fhir+json\r\n`;
         const { answers } = await exchange(bench.address, [Buffer.from(`${head}Content-Length: ${body.length}\r\n\r\n${body}`)]);
         insist(right.includes(answers[0]?.status ?? 0), `${body.slice(0, 60)}… is ${answers[0]?.status ?? 'not answered'}`);
-        insist(performance.now() - startedMs < 2_000, `${body.slice(0, 60)}… takes long`);
+        insist(spent() < MOMENT_MS, `${body.slice(0, 60)}… takes long`);
       }
     },
   },
@@ -90,16 +94,16 @@ export const resourceScenarios: readonly Scenario[] = [
         `/Patient/${long('a-')}`,
       ];
       for (const path of targets) {
-        const startedMs = performance.now();
+        const spent = processorTime();
         const status = await statusOf(bench, { path, token });
         insist(status >= 400 && status < 500, `${path.slice(0, 50)} is ${status}`);
-        insist(performance.now() - startedMs < 500, `${path.slice(0, 50)} takes long`);
+        insist(spent() < MOMENT_MS, `${path.slice(0, 50)} takes long`);
       }
       const headers = [`Accept: ${long('a/b;q=0.1,')}`, `If-None-Match: ${long('W/"a",')}`, `Prefer: ${long('a=b;')}`];
       for (const header of headers) {
-        const startedMs = performance.now();
+        const spent = processorTime();
         await statusOf(bench, { ...MINE, token, headers: [header] });
-        insist(performance.now() - startedMs < 500, `${header.slice(0, 30)} takes long`);
+        insist(spent() < MOMENT_MS, `${header.slice(0, 30)} takes long`);
       }
     },
   },
@@ -109,14 +113,21 @@ export const resourceScenarios: readonly Scenario[] = [
     run: async (stage) => {
       const bench = await stage.ownBench({ tenant: { limits: { concurrentRequests: 3 } } });
       const token = give(bench);
-      bench.script.upstream({ status: 200, headers: {}, delayMs: 1_000, json: PATIENT, tenant: 'a' });
-      const hanging = Array.from({ length: 12 }, () => ask(bench, { ...MINE, token }));
-      await delay(100);
+      const over = Promise.withResolvers<undefined>();
+      bench.script.upstream({ status: 200, headers: {}, until: over.promise, json: PATIENT, tenant: 'a' });
+      let refused = 0;
+      const hanging = Array.from({ length: 12 }, async () => {
+        const answer = await ask(bench, { ...MINE, token });
+        if (answer.status !== 200) refused += 1;
+        return answer;
+      });
+      await eventually(() => refused === 9, 'those without a place are refused');
       same(
         await statusOf(bench, { ...MINE, tenant: 'b', token: give(bench, { iss: 'https://node.example/oauth2/b' }) }),
         200,
         'b',
       );
+      over.resolve(undefined);
       const answers = await Promise.all(hanging);
       for (const answer of answers) {
         if (answer.status === 200) continue;
@@ -201,16 +212,27 @@ export const resourceScenarios: readonly Scenario[] = [
   {
     id: 'X20',
     title: 'an answer without end is cut, and is on record as not whole',
-    run: async ({ bench }) => {
-      bench.script.upstream({ status: 200, headers: {}, json: PATIENT, delayMs: 2_500 });
+    run: async (stage) => {
+      const bench = await stage.ownBench({ fhir: { timeoutMs: 1_000 } });
+      bench.script.upstream({ status: 200, headers: {}, json: PATIENT, until: new Promise(() => undefined) });
       const answer = await ask(bench, { ...MINE, token: give(bench) });
       same(answer.status, 504, 'a silent server');
       same((await outcomeOf(bench, answer))?.outcome, 'failed', 'the record');
-      bench.script.upstream(undefined);
-      await bench.script.heal();
     },
   },
 ];
+
+/** Of the processor: more than ten times what any of it takes, far less than a pattern that goes back over its input again and again. */
+const MOMENT_MS = 5_000;
+
+/** What this process, gate and all, has worked since, in ms: a machine that stands still or does other things does not count. */
+function processorTime(): () => number {
+  const before = process.cpuUsage();
+  return () => {
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1_000;
+  };
+}
 
 interface Trickled {
   readonly seconds: number;
