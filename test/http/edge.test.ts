@@ -240,7 +240,7 @@ describe('the edge behind node:http, on a raw socket', () => {
     return new Promise((resolve, reject) => {
       let received = '';
       const socket = connect(port, '127.0.0.1', () => socket.write(bytes, 'latin1'));
-      socket.setTimeout(5000, () => socket.destroy(new Error(`no end after ${received}`)));
+      socket.setTimeout(20_000, () => socket.destroy(new Error(`no end after ${received}`)));
       socket.on('data', (chunk: Buffer) => (received += chunk.toString('latin1')));
       socket.on('error', (error: NodeJS.ErrnoException) => {
         if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') reject(error);

@@ -59,7 +59,9 @@ describe('health', () => {
     const before = world.probes.asked;
     const began = performance.now();
     const answers = await Promise.all([1, 2, 3].map(() => request(world.app).get('/health/ready')));
-    expect(performance.now() - began).toBeLessThan(3_000);
+    const waitedMs = performance.now() - began;
+    expect(waitedMs).toBeGreaterThan(1_900);
+    expect(waitedMs).toBeLessThan(20_000);
     for (const { status, text } of answers) {
       expect(status).toBe(200);
       expect(JSON.parse(text)).toMatchObject({
@@ -68,6 +70,8 @@ describe('health', () => {
       });
     }
     expect(world.probes.asked).toBe(before + 1);
+    // A result counts for 5 s from when it was asked for: of these, little is over.
+    world.clock.advance(-1.5);
     await request(world.app).get('/health/ready');
     expect(world.probes.asked).toBe(before + 1);
   });

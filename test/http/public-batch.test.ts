@@ -1,8 +1,10 @@
 import { connect } from 'node:net';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import chart from '../attack/chart/index.ts';
 import { defineUseCase, permitByRule } from '../../src/usecase/index.ts';
 import { startGate, type FhirHandler, type TestGate } from '../support/gate.ts';
+import { until } from '../support/until.ts';
 
 // How a batch goes on: reads side by side, writes one by one, and nothing for a caller that has gone.
 
@@ -36,48 +38,59 @@ async function post(entry: readonly object[]) {
   return { ...answer, json: JSON.parse(answer.body) as Answer };
 }
 
-/** A server that takes its time, and counts how many it has in hand. */
-function slow(ms: number, body: (target: string) => object = () => ({ resourceType: 'Patient', id: 'mine' })) {
-  const seen = { now: 0, most: 0, log: [] as string[] };
+/**
+ * A server that counts how many it has in hand. It answers none of the first few before all of these have arrived, and none at all before `held`
+ * is over.
+ */
+function slow(
+  { first = 1, held }: { readonly first?: number; readonly held?: Promise<unknown> },
+  body: (target: string) => object = () => ({ resourceType: 'Patient', id: 'mine' }),
+) {
+  const seen = { now: 0, most: 0, arrived: 0, log: [] as string[] };
+  const together = Promise.withResolvers<undefined>();
   const handler: FhirHandler = (request, response) => {
     seen.now += 1;
+    seen.arrived += 1;
+    if (seen.arrived === first) together.resolve(undefined);
     seen.most = Math.max(seen.most, seen.now);
     seen.log.push(`> ${request.method ?? ''}`);
-    setTimeout(() => {
+    const wait = seen.arrived <= first ? together.promise : undefined;
+    void Promise.all([wait, held]).then(async () => {
+      // More would come in this time, if more could.
+      await sleep(20);
       seen.now -= 1;
       seen.log.push(`< ${request.method ?? ''}`);
       const location = request.method === 'POST' ? { location: 'http://named.otherwise/fhir/Observation/9/_history/1' } : {};
       response.writeHead(request.method === 'POST' ? 201 : 200, { 'content-type': 'application/fhir+json', ...location });
       response.end(JSON.stringify(body(request.url ?? '')));
-    }, ms);
+    });
   };
   gate.fhir = handler;
   return seen;
 }
 
-/** Sends a batch over a socket of its own and leaves once `when` says so. @returns the records of the batch, when all are closed */
-async function leaveAfter(entry: readonly object[], when: () => boolean) {
+/** Sends a batch over a socket of its own and leaves once `when` says so; calls `left` when the gate can know. @returns the records of the batch, when all are closed */
+async function leaveAfter(entry: readonly object[], when: () => boolean, left: () => void = () => undefined) {
   const body = batch(entry);
   const lines = Object.entries({ host: 'gate.example', ...headersOf(), 'content-length': String(Buffer.byteLength(body)) });
   const before = (await gate.allAudited()).length;
   const socket = connect(gate.port, '127.0.0.1');
   socket.on('error', () => undefined);
   socket.write(`POST /a/fhir HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`);
-  for (let turn = 0; turn < 300 && !when(); turn += 1) await new Promise((next) => setTimeout(next, 5));
-  expect(when()).toBe(true);
+  await until(when);
   socket.resetAndDestroy();
-  for (let turn = 0; turn < 300; turn += 1) {
-    const records = (await gate.allAudited()).slice(before);
-    if (records.some(({ phase, part }) => phase === 'outcome' && part === undefined)) return records;
-    await new Promise((next) => setTimeout(next, 5));
-  }
-  return (await gate.allAudited()).slice(before);
+  // The gate is in this process: in each turn of the event loop it reads what there is.
+  for (let turns = 0; turns < 20; turns += 1) await turn();
+  left();
+  const records = async () => (await gate.allAudited()).slice(before);
+  await until(async () => (await records()).some(({ phase, part }) => phase === 'outcome' && part === undefined));
+  return records();
 }
 
 describe('reads of a batch', () => {
   it('that follow one another go up four at a time, and are answered in the order of the question', async () => {
     let count = 0;
-    const seen = slow(30, (target) => ({ resourceType: 'Patient', id: target.split('/').at(-1), n: (count += 1) }));
+    const seen = slow({ first: 4 }, (target) => ({ resourceType: 'Patient', id: target.split('/').at(-1), n: (count += 1) }));
     const answer = await post([...Array.from({ length: 7 }, () => patient), get('Patient/other'), patient]);
     expect(seen.most).toBe(4);
     expect(answer.json.entry.map(({ response }) => response.status.slice(0, 3))).toEqual([
@@ -88,7 +101,7 @@ describe('reads of a batch', () => {
   });
 
   it('do not overtake a write, nor does a write overtake them', async () => {
-    const seen = slow(15);
+    const seen = slow({ first: 2 });
     await post([patient, patient, create, create, patient]);
     expect(seen.log).toEqual([
       ...['> GET', '> GET', '< GET', '< GET'],
@@ -115,10 +128,12 @@ describe('reads of a batch', () => {
 
 describe('a caller that has gone', () => {
   it('gets nothing more fetched or written, and every entry and the whole have their record', async () => {
-    slow(60);
+    const over = Promise.withResolvers<undefined>();
+    slow({ held: over.promise });
     const entries = [patient, patient, patient, patient, patient, create, patient];
     const records = await leaveAfter(entries, () => gate.arrived.length >= 4);
-    await new Promise((next) => setTimeout(next, 100));
+    over.resolve(undefined);
+    for (let turns = 0; turns < 20; turns += 1) await turn();
     expect(gate.arrived.map(({ method }) => method)).toEqual(['GET', 'GET', 'GET', 'GET']);
     const ends = records.filter(({ phase }) => phase === 'outcome');
     expect(ends.map(({ part }) => part ?? 'whole').sort()).toEqual([
@@ -129,9 +144,13 @@ describe('a caller that has gone', () => {
   });
 
   it('during a write has that write carried out and recorded, and no other', async () => {
-    slow(60);
-    const records = await leaveAfter([create, create], () => gate.arrived.length === 1);
-    await new Promise((next) => setTimeout(next, 100));
+    const over = Promise.withResolvers<undefined>();
+    slow({ held: over.promise });
+    const records = await leaveAfter(
+      [create, create],
+      () => gate.arrived.length === 1,
+      () => over.resolve(undefined),
+    );
     expect(gate.arrived.map(({ method }) => method)).toEqual(['POST']);
     const ends = new Map(records.filter(({ phase }) => phase === 'outcome').map((each) => [each.part ?? 'whole', each]));
     expect(ends.get('entry-1')).toMatchObject({ outcome: 'permitted', status: 201 });
@@ -140,7 +159,7 @@ describe('a caller that has gone', () => {
   });
 
   it('is not one that waits', async () => {
-    slow(30);
+    slow({});
     expect((await post([patient, patient, create])).json.entry).toHaveLength(3);
   });
 });

@@ -8,6 +8,7 @@ import { createLogger } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import type { Reply } from '../../src/pep/reply.ts';
 import type { Received } from '../../src/pep/stages.ts';
+import { until } from '../support/until.ts';
 
 // The listener alone, before a gate that does what the test says: what happens on connections.
 
@@ -64,21 +65,17 @@ async function start(enforce: (received: Received) => Promise<Reply>) {
   return { listener, dial };
 }
 
-async function until(holds: () => boolean, timeoutMs = 5_000): Promise<void> {
-  for (let waited = 0; waited < timeoutMs && !holds(); waited += 10) await sleep(10);
-}
 const GET = 'GET /a/fhir/Task/1 HTTP/1.1\r\nHost: x\r\n\r\n';
 
 describe('a connection', () => {
-  it('on which headers are sent in halves is answered with 408 and closed within 12 s', async () => {
+  it('on which headers are sent in halves is answered with 408 and closed long before the minute that the runtime allows', async () => {
     const { dial } = await start(() => Promise.resolve(bytes('{}')));
     const { got } = await dial('GET /a/fhir/Task/1 HTTP/1.1\r\nHost: x\r\nX-Slow: ');
     const startedMs = performance.now();
-    await until(() => got.closed, 14_000);
-    expect(got.closed).toBe(true);
-    expect(performance.now() - startedMs).toBeLessThan(12_500);
+    await until(() => got.closed);
+    expect(performance.now() - startedMs).toBeLessThan(40_000);
     expect(got.text).toMatch(/^HTTP\/1\.1 408 /);
-  }, 20_000);
+  }, 90_000);
 
   it('goes on after a whole request, and closes after a body that nobody read', async () => {
     const { dial } = await start((received) => Promise.resolve(bytes(received.method)));
@@ -137,10 +134,13 @@ describe('a connection', () => {
       }),
     );
     const { socket } = await dial(GET, true);
-    await sleep(500);
-    const before = produced;
-    await sleep(200);
-    expect(produced).toBe(before);
+    // Ready for more in the moment in which it is asked, it stands still when the buffers are full: so many looks on end at the same number.
+    let [still, before] = [0, 0];
+    await until(() => {
+      still = produced > 0 && produced === before ? still + 1 : 0;
+      before = produced;
+      return still === 50;
+    });
     expect(produced).toBeLessThan(32_000_000);
     expect(ended).toBeUndefined();
     socket.destroy();
@@ -172,26 +172,31 @@ describe('a connection', () => {
 
   it('that the caller leaves is told to the gate, and one that it reads to the end is not (S5)', async () => {
     let gone = 0;
+    let [arrived, listening] = [0, 0];
+    const over = Promise.withResolvers<undefined>();
     const { dial } = await start(async (received) => {
+      arrived += 1;
       received.onGone(() => {
         gone += 1;
       });
-      await sleep(received.target.includes('slow') ? 3_000 : 100);
+      listening += 1;
+      if (received.target.includes('slow')) await over.promise;
       return bytes('{}');
     });
     const { got } = await dial(GET);
     await until(() => got.text.endsWith('{}'));
     expect(gone).toBe(0);
     const left = await dial(GET.replace('Task/1', 'slow'));
-    await sleep(30);
+    await until(() => listening === 2);
     left.socket.destroy();
-    await until(() => gone > 0, 2_000);
+    await until(() => gone > 0);
     expect(gone).toBe(1);
     const reset = await dial(GET.replace('Task/1', 'slow'));
-    await sleep(30);
+    await until(() => listening === 3);
     reset.socket.resetAndDestroy();
-    await until(() => gone > 1, 500);
-    expect(gone).toBe(2);
+    await until(() => gone > 1);
+    expect([gone, arrived]).toEqual([2, 3]);
+    over.resolve(undefined);
   });
 
   it('that the caller half closed still brings its answers (RFC 9112 §9.6)', async () => {
@@ -226,19 +231,22 @@ describe('a connection', () => {
 
 describe('a drain', () => {
   it('lets what runs end with Connection: close, closes what is idle, and takes nothing new', async () => {
+    const arrived: string[] = [];
+    const over = Promise.withResolvers<undefined>();
     const { listener, dial } = await start(async (received) => {
-      await sleep(received.target.includes('slow') ? 400 : 0);
+      arrived.push(received.target);
+      if (received.target.includes('slow')) await over.promise;
       return bytes('done');
     });
     const idle = await dial(GET);
     await until(() => idle.got.text.endsWith('done'));
     const running = await dial('GET /a/fhir/slow HTTP/1.1\r\nHost: x\r\n\r\n');
-    await sleep(50);
-    const drained = listener.drain(5_000);
-    await until(() => idle.got.closed, 1_000);
-    expect(idle.got.closed).toBe(true);
+    await until(() => arrived.length === 2);
+    const drained = listener.drain(60_000);
+    await until(() => idle.got.closed);
     expect(running.got.closed).toBe(false);
     await expect(dial(GET)).rejects.toThrow(/ECONNREFUSED/);
+    over.resolve(undefined);
     await drained;
     await until(() => running.got.closed);
     expect(running.got.closed).toBe(true);
@@ -246,9 +254,13 @@ describe('a drain', () => {
   });
 
   it('cuts off what has not ended in time', async () => {
-    const { listener, dial } = await start(() => new Promise(() => undefined));
+    let arrived = 0;
+    const { listener, dial } = await start(() => {
+      arrived += 1;
+      return new Promise(() => undefined);
+    });
     const { got } = await dial(GET);
-    await sleep(50);
+    await until(() => arrived === 1);
     await listener.drain(100);
     await until(() => got.closed);
     expect(got).toMatchObject({ text: '', closed: true });

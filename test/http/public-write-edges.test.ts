@@ -169,15 +169,17 @@ describe('an operation that was carried out', () => {
         if (request.method !== 'POST') server.handler(request, response, sent);
         else {
           response.writeHead(200, { 'content-type': type }).write(beginning);
-          response.on('close', resolve);
+          // It goes on for ever: no time that the server has comes to an end.
+          const more = setInterval(() => response.write('x'), 50);
+          response.on('close', () => {
+            clearInterval(more);
+            resolve();
+          });
         }
       };
     });
-    const startedMs = performance.now();
     expect((await send('POST', '/Observation/mine-1/$seal')).status).toBe(502);
     await gone;
-    // Before the time is over that the server has.
-    expect(performance.now() - startedMs).toBeLessThan(1_500);
   });
 
   it('is told as a conflict where the state does not allow it', async () => {

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayError } from '../../src/errors.ts';
 import { deny, permit } from '../../src/usecase/index.ts';
 import { didOf, MESSAGES, REQUESTER, startGate, type RawAnswer, type TestGate } from '../support/gate.ts';
+import { until } from '../support/until.ts';
 import { receivedMessages } from '../support/notes-use-case.ts';
 
 let gate: TestGate;
@@ -532,9 +533,9 @@ describe('an answer of the custodian', () => {
     );
     expect(closed).toBe(true);
     expect(answers).toEqual([]);
-    await sleep(50);
-    const last = (await gate.allAudited()).at(-1);
-    expect(last).toMatchObject({ phase: 'outcome', outcome: 'failed', complete: false });
+    const last = async () => (await gate.allAudited()).at(-1);
+    await until(async () => (await last())?.phase === 'outcome');
+    expect(await last()).toMatchObject({ phase: 'outcome', outcome: 'failed', complete: false });
   });
 
   it.each(['/Task/mine', '/Binary/1'])(
@@ -567,10 +568,10 @@ describe('an answer of the custodian', () => {
     const before = (await gate.allAudited()).length;
     const socket = connect(gate.port, '127.0.0.1');
     socket.write(`GET /a/fhir/Patient/mine HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${gate.token()}\r\n\r\n`);
-    await sleep(150);
+    await until(() => gate.arrived.length === 1);
     socket.destroy();
-    await sleep(600);
-    expect(aborted).toBe(true);
+    await until(() => aborted);
+    await until(async () => (await gate.allAudited()).slice(before).some(({ phase }) => phase === 'outcome'));
     const records = (await gate.allAudited()).slice(before);
     expect(records.map((record) => record.phase)).toEqual(['intent', 'outcome']);
     expect(records[1]).toMatchObject({ outcome: 'failed', status: 0, complete: false, reason: 'caller_gone' });
@@ -792,19 +793,22 @@ describe('a connection', () => {
     try {
       await small.grant('/Patient/mine', ['read']);
       await small.grant('/Patient/mine', ['read'], 'b');
-      small.fhir = (_request, response) =>
-        void setTimeout(
-          () => response.writeHead(200, { 'content-type': 'application/json' }).end('{"resourceType":"Patient","id":"mine"}'),
-          300,
-        );
+      const over = Promise.withResolvers<undefined>();
+      small.fhir = (_request, response) => {
+        const answer = () =>
+          void response.writeHead(200, { 'content-type': 'application/json' }).end('{"resourceType":"Patient","id":"mine"}');
+        if (small.arrived.length > 2) answer();
+        else void over.promise.then(answer);
+      };
       const read = (tenant: string) =>
         small.get(`/${tenant}/fhir/Patient/mine`, { Authorization: `Bearer ${small.token({ tenant })}` });
       const busy = [read('a'), read('a')];
-      await sleep(100);
+      await until(() => small.arrived.length === 2);
       const [third, other] = await Promise.all([read('a'), read('b')]);
       expect(third.status).toBe(429);
       expect(third.headers.get('retry-after')).toBe('1');
       expect(other.status).toBe(200);
+      over.resolve(undefined);
       expect((await Promise.all(busy)).map((answer) => answer.status)).toEqual([200, 200]);
       expect((await read('a')).status).toBe(200);
     } finally {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createIdempotency, type KeyedRequest } from '../../../src/http/api/idempotency.ts';
+import { until } from '../../support/until.ts';
 import { call, startApi, type ApiWorld } from './world.ts';
 
 const NOTES = '/api/v1/tenants/a/counter/notes';
@@ -108,11 +109,12 @@ describe('several processes on one database', () => {
       ['p-2', false],
     ] as const) {
       const keyed = { ...request, command: { ...request.command, key: name } };
-      let done = 0;
+      let [looked, done] = [0, 0];
       const gate = Promise.withResolvers<undefined>();
       const run = (instance: ReturnType<typeof createIdempotency>, label: string) =>
         instance.run(keyed, async (claim) => {
           // Both have looked, and found nothing, before one of them commits.
+          looked += 1;
           await gate.promise;
           const work = () => {
             done += 1;
@@ -125,7 +127,7 @@ describe('several processes on one database', () => {
         createIdempotency(world.test.database, world.clock),
       ] as const;
       const running = [run(both[0], 'first'), run(both[1], 'second')];
-      await new Promise((tick) => setTimeout(tick, 20));
+      await until(() => looked === 2);
       gate.resolve(undefined);
       const [first, second] = await Promise.all(running);
       expect([first?.replayed, second?.replayed].filter(Boolean)).toHaveLength(1);
