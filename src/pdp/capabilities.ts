@@ -122,20 +122,28 @@ function systemInteractions(rules: readonly Rule[]): readonly JsonObject[] {
   return [...new Set(codes)].map((code) => ({ code }));
 }
 
-/** Without modifiers and chains: a CapabilityStatement has no place for them. How a result looks is no search parameter. */
+/** A CapabilityStatement has no place for modifiers and chains: they are told in words. How a result looks is no search parameter. */
 function searchParameters({ fhirVersion }: Role, type: string | undefined, rules: readonly Rule[]): readonly JsonObject[] {
-  const names = new Set(rules.flatMap(searchNames));
-  return [...names].sort().flatMap((name) => {
+  const keys = [...new Set(rules.flatMap(searchKeys))].sort();
+  const names = [...new Set(keys.map(nameOf))].sort();
+  return names.flatMap((name) => {
     const kind = searchParameterType(fhirVersion, type, name);
-    return kind === undefined ? [] : [{ name, type: kind }];
+    const asked = keys.filter((key) => nameOf(key) === name);
+    const isPlain = asked.length === 1 && asked[0] === name;
+    return kind === undefined
+      ? []
+      : [{ name, type: kind, ...(isPlain ? {} : { documentation: `Asked as ${asked.join(' or ')}` }) }];
   });
 }
 
-function searchNames({ interaction, parameters, patient }: Rule): readonly string[] {
+function searchKeys({ interaction, parameters, patient }: Rule): readonly string[] {
   if (interaction !== 'search-type' && interaction !== 'search-compartment' && interaction !== 'search-system') return [];
   const named = Object.keys(parameters ?? {});
-  const all = patient?.from === 'parameter' ? [...named, ...patient.parameters] : named;
-  return all.map((key) => key.split(/[:.]/)[0] ?? key);
+  return patient?.from === 'parameter' ? [...named, ...patient.parameters] : named;
+}
+
+function nameOf(key: string): string {
+  return key.split(/[:.]/, 1)[0] ?? key;
 }
 
 /** Each operation once, whether it is for instances, for the type, or both. */

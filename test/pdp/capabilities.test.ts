@@ -141,7 +141,7 @@ describe.each(['STU3', 'R4'] as const)('a CapabilityStatement of %s', (version) 
   it('says what can be searched by and what comes along, of the system too', () => {
     const { searchParam, searchInclude, searchRevInclude } = resourceOf(all, 'Observation') ?? {};
     expect(searchParam).toEqual([
-      { name: 'code', type: 'token' },
+      { name: 'code', type: 'token', documentation: 'Asked as code:in' },
       { name: 'patient', type: 'reference' },
     ]);
     expect([searchInclude, searchRevInclude]).toEqual([['Observation:subject'], ['Provenance:target']]);

@@ -21,6 +21,7 @@ const systemInteraction = z.strictObject({
 const searchParam = z.strictObject({
   name: text,
   type: z.enum(['number', 'date', 'string', 'token', 'reference', 'composite', 'quantity', 'uri']),
+  documentation: text.optional(),
 });
 const resource = z.strictObject({
   type: code,

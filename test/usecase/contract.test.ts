@@ -10,7 +10,7 @@ import { establishPatient, isFault } from '../../src/pdp/patient.ts';
 import { matchRules } from '../../src/pdp/rules.ts';
 import { ruleFaults } from '../../src/usecase/check-rules.ts';
 import { contractCases, type ContractCase } from '../../src/usecase/contract-cases.ts';
-import type { Grant, Role, Rule, UseCase } from '../../src/usecase/index.ts';
+import { defineUseCase, permitByRule, type Grant, type Role, type Rule, type UseCase } from '../../src/usecase/index.ts';
 import { ruleTable } from '../../src/usecase/rule-table.ts';
 import template from '../../usecases/_template/index.ts';
 import eoverdracht from '../../usecases/eoverdracht/index.ts';
@@ -76,7 +76,39 @@ function json(value: object): JsonObject {
   return parsed;
 }
 
-describe.each([eoverdracht, template, chart, WRITES, ...own].map((useCase) => [useCase.id, useCase] as const))(
+/** What STU3 can say in words only. */
+const UNLISTED = defineUseCase({
+  id: 'unlisted',
+  title: 'Unlisted',
+  parseConfig: () => undefined,
+  decide: permitByRule,
+  roles: [
+    {
+      id: 'caller',
+      purpose: 'unlisted',
+      scopes: [],
+      fhirVersion: 'STU3',
+      rules: [
+        {
+          id: 'everything',
+          interaction: 'operation-instance',
+          types: ['Patient'],
+          operation: 'everything',
+          patient: { from: 'path' },
+        },
+        {
+          id: 'of-patient',
+          interaction: 'search-compartment',
+          types: ['Condition'],
+          patient: { from: 'path' },
+          narrow: [{ parameter: 'patient', with: 'patient', element: 'subject' }],
+        },
+      ],
+    },
+  ],
+});
+
+describe.each([eoverdracht, template, chart, WRITES, UNLISTED, ...own].map((useCase) => [useCase.id, useCase] as const))(
   'the rules of %s',
   (_id, useCase) => {
     const cases = contractCases(useCase);
@@ -108,7 +140,9 @@ describe.each([eoverdracht, template, chart, WRITES, ...own].map((useCase) => [u
         );
         for (const rule of role.rules) {
           expect(table).toContain(`\`${rule.id}\``);
-          for (const type of rule.types) expect(said).toContain(`"type":"${type}"`);
+          // STU3 lists no resource without an interaction: that one is told in words.
+          for (const type of rule.types)
+            expect(said).toMatch(new RegExp(`"type":"${type}"|\\b${type} (?:by \\$|in a compartment)`));
           if (rule.operation !== undefined) expect(said).toContain(rule.operation);
         }
       }
