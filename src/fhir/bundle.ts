@@ -1,8 +1,9 @@
 import { GatewayError } from '../errors.ts';
-import { parseIfMatch, printETag } from './etag.ts';
+import { parsePatchResource, printPatchResource, type EntryPatch } from './bundle-patch.ts';
+import { parseIfMatch, parseIfNoneMatch, printETag } from './etag.ts';
 import { interactionId, interactionType, isOfVersion, isWrite, type Interaction } from './interaction.ts';
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from './json.ts';
-import { parseInteraction } from './parse-interaction.ts';
+import { parseInteraction, type InteractionRequest } from './parse-interaction.ts';
 import { interactionPath, printInteraction } from './print-interaction.ts';
 import { parseTarget } from './target.ts';
 import type { FhirVersion } from './version.ts';
@@ -15,6 +16,10 @@ export interface BundleEntry {
   readonly fullUrl?: string;
   /** The version in `request.ifMatch`. */
   readonly ifMatch?: string;
+  /** The version in `request.ifNoneMatch`, or `*`; whether it fits the interaction is judged as for one that comes alone. */
+  readonly ifNoneMatch?: string;
+  /** Of a patch: what its Binary brings. A patch in FHIRPath is a `resource`. */
+  readonly patch?: EntryPatch;
 }
 
 /** A batch or transaction, read completely. */
@@ -30,7 +35,12 @@ export interface BundleOptions {
   readonly maxEntries: number;
 }
 
-const METHODS: ReadonlySet<string> = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']);
+/** The value sets http-verb of both versions, without HEAD, which an entry cannot answer. STU3 has no PATCH in a Bundle. */
+const METHODS: Readonly<Record<FhirVersion, readonly string[]>> = {
+  STU3: ['GET', 'POST', 'PUT', 'DELETE'],
+  R4: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
+};
+const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
 const URN_UUID = /^urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
@@ -66,15 +76,27 @@ export function parseBundle(bundle: JsonObject, options: BundleOptions): Request
  * One to what an entry creates stays: it has no id yet.
  */
 function resolveReferences(entries: readonly BundleEntry[], base: string): readonly BundleEntry[] {
+  const known = placesOf(entries);
+  const resolve = (text: string): string => known.get(text) ?? (text.startsWith(`${base}/`) ? text.slice(base.length + 1) : text);
+  return entries.map((entry) =>
+    entry.resource === undefined ? entry : { ...entry, resource: withReferences(entry.resource, resolve) as JsonObject },
+  );
+}
+
+/** By `fullUrl`, what entries change or read: `Type/id`. */
+function placesOf(entries: readonly BundleEntry[]): ReadonlyMap<string, string> {
   const known = new Map<string, string>();
   for (const { fullUrl, interaction } of entries) {
     if (fullUrl !== undefined && interactionId(interaction) !== undefined)
       known.set(fullUrl, interactionPath(interaction).slice(1));
   }
-  const resolve = (text: string): string => known.get(text) ?? (text.startsWith(`${base}/`) ? text.slice(base.length + 1) : text);
-  return entries.map((entry) =>
-    entry.resource === undefined ? entry : { ...entry, resource: withReferences(entry.resource, resolve) as JsonObject },
-  );
+  return known;
+}
+
+/** A resource that came about later, such as what a patch makes: its references to entries as those of what the entries bring were resolved. */
+export function withEntryReferences(resource: JsonObject, entries: readonly BundleEntry[]): JsonObject {
+  const known = placesOf(entries);
+  return known.size === 0 ? resource : (withReferences(resource, (text) => known.get(text) ?? text) as JsonObject);
 }
 
 /** A resource with our own absolute URLs as the relative references that they are. */
@@ -98,12 +120,16 @@ function parseEntry(item: JsonValue, field: string, options: BundleOptions): Bun
   if (!isJsonObject(item)) throw fault(field, 'is no entry');
   const request = item['request'];
   if (!isJsonObject(request)) throw fault(`${field}.request`, 'is missing');
-  const asked = parseRequest(request, `${field}.request`, options.version);
-  const resource = parseResource(item['resource'], asked, `${field}.resource`);
+  const { version } = options;
+  const method = parseMethod(request, `${field}.request`, version);
+  const brought = item['resource'];
+  const patch = method === 'PATCH' ? parsePatchResource(brought, `${field}.resource`) : undefined;
+  const asked = parseRequest(request, method, `${field}.request`, version, patch && { contentType: patch.contentType });
+  const resource = parseResource(patch?.bytes === undefined ? brought : undefined, asked, `${field}.resource`);
   // What an operation brings is part of what it asks.
   const interaction =
     'operation' in asked && resource !== undefined
-      ? parseRequest(request, `${field}.resource`, options.version, resource)
+      ? parseRequest(request, method, `${field}.resource`, version, { input: resource })
       : asked;
   const fullUrl = item['fullUrl'];
   if (fullUrl !== undefined && !isOwnUrl(fullUrl, interaction, options.base)) {
@@ -112,22 +138,36 @@ function parseEntry(item: JsonValue, field: string, options: BundleOptions): Bun
   const ifMatch = request['ifMatch'];
   if (ifMatch !== undefined && !isOfVersion(interaction))
     throw fault(`${field}.request.ifMatch`, `is for writes of what is there already, not for ${interaction.kind}`);
+  const { ifNoneMatch, ifModifiedSince } = request;
+  // As for a request that comes alone it is not gone by: what is asked for is answered whole, which is never wrong.
+  if (ifModifiedSince !== undefined && !(typeof ifModifiedSince === 'string' && INSTANT.test(ifModifiedSince)))
+    throw fault(`${field}.request.ifModifiedSince`, 'must be an instant such as 2026-03-01T09:00:00Z');
   return {
     interaction,
     ...(resource === undefined ? {} : { resource }),
     ...(fullUrl === undefined ? {} : { fullUrl }),
     ...(ifMatch === undefined ? {} : { ifMatch: within(`${field}.request.ifMatch`, () => parseIfMatch(text(ifMatch))) }),
+    ...(ifNoneMatch === undefined
+      ? {}
+      : { ifNoneMatch: within(`${field}.request.ifNoneMatch`, () => parseIfNoneMatch(text(ifNoneMatch))) }),
+    ...(patch?.bytes === undefined ? {} : { patch }),
   };
 }
 
-function parseRequest(request: JsonObject, field: string, version: FhirVersion, input?: JsonObject): Interaction {
-  const { method, url, ifNoneExist } = request;
-  if (typeof method !== 'string' || !METHODS.has(method))
-    throw fault(`${field}.method`, 'is none of GET, POST, PUT, PATCH, DELETE');
-  // Preconditions that we cannot take along as they are meant are refused rather than dropped.
-  for (const name of ['ifNoneMatch', 'ifModifiedSince']) {
-    if (request[name] !== undefined) throw fault(`${field}.${name}`, 'is not supported');
-  }
+function parseMethod({ method }: JsonObject, field: string, version: FhirVersion): string {
+  const methods = METHODS[version];
+  if (typeof method === 'string' && methods.includes(method)) return method;
+  throw fault(`${field}.method`, `is none of ${methods.join(', ')}`);
+}
+
+function parseRequest(
+  request: JsonObject,
+  method: string,
+  field: string,
+  version: FhirVersion,
+  brought: Pick<InteractionRequest, 'contentType' | 'input'> = {},
+): Interaction {
+  const { url, ifNoneExist } = request;
   const interaction = within(`${field}.url`, () => {
     // Relative to the base and canonical: with its slash in front, all rules of a request target apply (attack case B3).
     const target = parseTarget(`/${text(url)}`, -1);
@@ -137,13 +177,11 @@ function parseRequest(request: JsonObject, field: string, version: FhirVersion, 
       query: target.query,
       version,
       ...(ifNoneExist === undefined ? {} : { ifNoneExist: text(ifNoneExist) }),
-      ...(input === undefined ? {} : { input }),
+      ...brought,
     });
   });
   if ('via' in interaction && interaction.via === 'form') throw fault(`${field}.url`, 'is a search that needs a form');
   if (interaction.kind === 'bundle') throw fault(`${field}.url`, 'is a Bundle in a Bundle');
-  if (interaction.kind === 'patch' || interaction.kind === 'conditional-patch')
-    throw fault(`${field}.method`, 'PATCH is not taken inside a Bundle: send it alone');
   return interaction;
 }
 
@@ -167,6 +205,7 @@ function parseResource(resource: JsonValue | undefined, interaction: Interaction
       throw fault(field, interaction.method === 'POST' ? 'is no resource' : 'belongs to no such request');
     case 'patch':
     case 'conditional-patch':
+      return isJsonObject(resource) ? resource : undefined;
     case 'read':
     case 'vread':
     case 'delete':
@@ -203,7 +242,8 @@ export function printBundle(bundle: RequestBundle, upstreamBase: string): JsonOb
 
 function printEntry(entry: BundleEntry, upstreamBase: string): JsonObject {
   const { method, path, query, ifNoneExist } = printInteraction(entry.interaction);
-  const { fullUrl, resource, ifMatch } = entry;
+  const { fullUrl, ifMatch, ifNoneMatch, patch } = entry;
+  const resource = patch === undefined ? entry.resource : printPatchResource(patch);
   return {
     ...(fullUrl === undefined ? {} : { fullUrl: fullUrl.startsWith('urn:') ? fullUrl : `${upstreamBase}${path}` }),
     ...(resource === undefined ? {} : { resource }),
@@ -211,6 +251,7 @@ function printEntry(entry: BundleEntry, upstreamBase: string): JsonObject {
       method,
       url: `${path.slice(1)}${query === '' ? '' : `?${query}`}`,
       ...(ifMatch === undefined ? {} : { ifMatch: printETag(ifMatch) }),
+      ...(ifNoneMatch === undefined ? {} : { ifNoneMatch: ifNoneMatch === '*' ? ifNoneMatch : printETag(ifNoneMatch) }),
       ...(ifNoneExist === undefined ? {} : { ifNoneExist }),
     },
   };

@@ -102,7 +102,7 @@ function isStreamed({ authenticated: { interaction, answer }, verdict }: Permitt
 }
 
 /** Whether what leaves may be something else than what came: then the custodian's tag is not its tag (attack case X24). */
-function mayChange({ interaction, reviews, filters, redacted, proofs }: PermitVerdict): boolean {
+export function mayChange({ interaction, reviews, filters, redacted, proofs }: PermitVerdict): boolean {
   return reviews.length > 0 || filters.length > 0 || redacted.length > 0 || proofs.length > 0 || isListing(interaction);
 }
 

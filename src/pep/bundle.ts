@@ -1,22 +1,25 @@
 import type { AuditSink } from '../audit/sink.ts';
 import { GatewayError } from '../errors.ts';
-import { parseBundle, type RequestBundle } from '../fhir/bundle.ts';
+import { parseBundle, type BundleEntry, type RequestBundle } from '../fhir/bundle.ts';
 import { printETag } from '../fhir/etag.ts';
 import { isWrite, type Interaction } from '../fhir/interaction.ts';
-import { parseJsonObject, printJson, type JsonObject } from '../fhir/json.ts';
+import { parseJsonPatch, type JsonPatch } from '../fhir/json-patch.ts';
+import { parseJson, parseJsonObject, printJson, type JsonObject } from '../fhir/json.ts';
+import { resolveBodyFormat } from '../fhir/media.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import { parseAnswer } from './answer-body.ts';
 import { answerResource, callerGone } from './answer.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { readResource } from './body.ts';
+import { insistOnFittingConditions } from './conditions.ts';
 import { eachOf } from './each-of.ts';
 import { continuationOf, type Continuation } from './page-links.ts';
 import { openRecord, type RequestRecord } from './record.ts';
 import { refuse } from './refusal.ts';
 import type { Reply } from './reply.ts';
 import type { Authenticated, Permitted, Received } from './stages.ts';
-import { statusText, type EntryRequest } from './bundle-entry.ts';
+import { placeOfEntry, refusedAt, statusText, type EntryRequest } from './bundle-entry.ts';
 import { answerTransaction, type TransactionOptions } from './transaction.ts';
 
 export interface BundleOptions extends AnswerOptions, TransactionOptions {
@@ -51,9 +54,10 @@ export async function answerBundle(permitted: Permitted, record: RequestRecord, 
 
 /** What could not come alone cannot come in a Bundle: a page that holds it could not be shown to anybody. @throws GatewayError `body_too_large` (413) */
 function insistOnSmallResources({ entries }: RequestBundle, maxBytes: number): void {
-  for (const [index, { resource }] of entries.entries()) {
-    if (resource === undefined || Buffer.byteLength(printJson(resource)) <= maxBytes) continue;
-    const field = `Bundle.entry[${String(index)}].resource`;
+  for (const [index, { resource, patch }] of entries.entries()) {
+    const bytes = patch?.bytes.byteLength ?? (resource === undefined ? 0 : Buffer.byteLength(printJson(resource)));
+    if (bytes <= maxBytes) continue;
+    const field = `${placeOfEntry(index)}.resource`;
     const problem = `has more than ${String(maxBytes)} bytes`;
     throw new GatewayError('body_too_large', `${field} ${problem}`, { fields: [{ field, problem }] });
   }
@@ -68,7 +72,7 @@ function toRequests(
   const { addressed, caller } = authenticated;
   const referred = new Map<string, Promise<boolean>>();
   return entries.map((entry, index) => {
-    const { resource, ifMatch } = entry;
+    const { resource, patch } = entry;
     const continuation = linkOf(entry.interaction, addressed.tenant, options);
     const interaction = continuation?.interaction ?? entry.interaction;
     const received: Received = {
@@ -76,8 +80,8 @@ function toRequests(
       stage: 'received',
       method: printInteraction(interaction).method,
       target: addressed.received.target,
-      headers: new Map(ifMatch === undefined ? [] : [['if-match', printETag(ifMatch)]]),
-      hasBody: resource !== undefined,
+      headers: conditionsOf(entry),
+      hasBody: resource !== undefined || patch !== undefined,
       readBody: () => Promise.reject(new GatewayError('internal', 'an entry has no body of its own')),
       onGone: (listener) => {
         if (gone.aborted) listener();
@@ -95,9 +99,11 @@ function toRequests(
     record.addressed(addressed.tenant);
     record.authenticated(caller);
     record.asks(interaction);
+    const refused = refusalOf(entry, interaction, received, addressed.tenant, placeOfEntry(index));
     return {
       entry,
       record,
+      ...(refused === undefined ? {} : { refused }),
       authenticated: {
         stage: 'authenticated',
         addressed: { ...addressed, received, interaction, segments: [], query: [] },
@@ -110,9 +116,58 @@ function toRequests(
           resource === undefined
             ? Promise.reject(new GatewayError('invalid_body', 'the entry has no resource'))
             : Promise.resolve(readResource(resource, interaction, addressed.tenant)),
+        ...(patch === undefined ? {} : { patch: stepsOf(patch.bytes, `${placeOfEntry(index)}.resource.data`) }),
       },
     };
   });
+}
+
+/** As headers, which is how they come alone. */
+function conditionsOf({ ifMatch, ifNoneMatch }: BundleEntry): ReadonlyMap<string, string> {
+  const headers = new Map<string, string>();
+  if (ifMatch !== undefined) headers.set('if-match', printETag(ifMatch));
+  if (ifNoneMatch !== undefined) headers.set('if-none-match', ifNoneMatch === '*' ? ifNoneMatch : printETag(ifNoneMatch));
+  return headers;
+}
+
+/** What is refused alone before it is judged is refused here, by the same code: the entry of a batch, and a transaction as a whole. */
+function refusalOf(
+  { patch }: BundleEntry,
+  interaction: Interaction,
+  { headers }: Received,
+  tenant: Tenant,
+  place: string,
+): GatewayError | undefined {
+  try {
+    insistOnFittingConditions(headers, interaction);
+    if (patch !== undefined) resolveBodyFormat(patch.contentType, interaction, tenant.fhir.version);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    return refusedAt(error, (field) => NAMES_IN_BUNDLE.get(field)?.(place));
+  }
+}
+
+const NAMES_IN_BUNDLE: ReadonlyMap<string, (place: string) => string> = new Map([
+  ['Content-Type', (place) => `${place}.resource.contentType`],
+  ['If-None-Match', (place) => `${place}.request.ifNoneMatch`],
+]);
+
+/** Read when it is carried out, once: who may not patch does not learn whether the steps are any. */
+function stepsOf(bytes: Uint8Array, place: string): () => Promise<JsonPatch> {
+  let steps: JsonPatch | undefined;
+  return () => Promise.resolve().then(() => (steps ??= readSteps(bytes, place)));
+}
+
+function readSteps(bytes: Uint8Array, place: string): JsonPatch {
+  try {
+    return parseJsonPatch(parseJson(bytes));
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    const { field = 'patch', problem = 'is none' } = error.options.fields?.[0] ?? {};
+    const fields = [{ field: place, problem: `must be a JSON Patch: ${field} ${problem}` }];
+    throw new GatewayError(error.code, `${place} must be a JSON Patch: ${field} ${problem}`, { cause: error, fields });
+  }
 }
 
 /** A link that is refused alone is refused here, by the rules: none has its parameter. */
@@ -155,7 +210,8 @@ async function answerBatch(
   const answerEntry = async (request: EntryRequest): Promise<JsonObject> => {
     gone.throwIfAborted();
     waiting.delete(request);
-    const reply = await options.alone(request.authenticated, request.record);
+    const { authenticated, refused } = request;
+    const reply = await (refused === undefined ? options.alone(authenticated, request.record) : refuse(request.record, refused));
     // One that does not fit any more, or broke off, fails alone: writes before it have happened, and the caller must learn of them.
     return toEntry(reply, await wholeBody(reply, take));
   };

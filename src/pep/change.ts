@@ -53,6 +53,7 @@ export async function answerChange(
  * Holds an update or a patch against what is stored, under the changes that its rule allows. What is not there, or another's, is a denial before a version
  * is compared or a step is taken (attack cases C6, C16, H38, R10).
  * @param wanted the version of the caller's `If-Match`
+ * @param resolve of an entry of a transaction: what a patch makes, with its references to other entries as the references that they are
  */
 export async function prepareChange(
   permitted: Permitted,
@@ -61,31 +62,33 @@ export async function prepareChange(
   record: RequestRecord,
   options: RepresentationOptions,
   named: Named = {},
+  resolve: (resource: JsonObject) => JsonObject = (resource) => resource,
 ): Promise<Prepared> {
   const { type = '', id = '' } = permitted.verdict.request.resource;
   const stored = await readStored(permitted, record, options);
   if (stored === undefined) return { outcome: 'denied', reason: 'stored_not_there' };
   const unready = storedFault(permitted, stored.resource) ?? versionFault(permitted, wanted, stored);
   if (unready !== undefined) return unready;
-  const proposed = await propose(permitted, changes, stored.resource, record, options);
-  if (proposed.outcome !== 'proposed') return proposed;
+  const made = await propose(permitted, changes, stored.resource, record, options);
+  if (made.outcome !== 'proposed') return made;
+  const proposed = permitted.verdict.interaction.kind === 'patch' ? resolve(made.resource) : made.resource;
   const fault =
-    proposedFault(permitted, proposed.resource) ??
+    proposedFault(permitted, proposed) ??
     (await referredFault(
       permitted,
-      proposed.resource,
+      proposed,
       { stored: stored.resource, mayKnow: () => mayReadAll(permitted, record, options, type, id) },
       record,
       options,
     ));
   if (fault !== undefined) return fault;
-  const change = judgeChanges(changes, stored.resource, proposed.resource);
+  const change = judgeChanges(changes, stored.resource, proposed);
   if (change !== undefined) {
     // Which of the caller's elements differ tells what is stored: that is for who may read all of it (attack case R2).
     const places = (await mayReadAll(permitted, record, options, type, id)) ? { expression: change.expression } : {};
     return { outcome: 'rejected', code: 'unprocessable', reason: change.reason, ...places };
   }
-  const resource = withServersMeta(proposed.resource);
+  const resource = withServersMeta(proposed);
   return { outcome: 'ready', sent: { ...named, interaction: { kind: 'update', type, id }, resource, ifMatch: stored.version } };
 }
 

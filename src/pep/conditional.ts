@@ -1,4 +1,4 @@
-import { GatewayError } from '../errors.ts';
+import { GatewayError, type ErrorCode } from '../errors.ts';
 import { printETag } from '../fhir/etag.ts';
 import type {
   ConditionalCreate,
@@ -13,6 +13,7 @@ import { FHIR_JSON, FORM } from '../fhir/media.ts';
 import type { Parameter } from '../fhir/parameter.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
 import { isId } from '../fhir/version.ts';
+import type { Reason } from '../usecase/decision.ts';
 import { discard, readJson } from './answer-body.ts';
 import { judgeRead } from './answer-judgement.ts';
 import { answerWritten } from './answer.ts';
@@ -25,12 +26,24 @@ import { staleCode, versionIdOf, wantedVersion } from './stored.ts';
 
 export type Conditional = ConditionalCreate | ConditionalUpdate | ConditionalPatch | ConditionalDelete;
 
-export interface ConditionalOptions extends RepresentationOptions {
+export interface CriteriaOptions extends RepresentationOptions {
   /** Judges another request of the same caller; nothing of it goes into the record but what the judgement looks up. */
   judgeBeside(authenticated: Authenticated, record: RequestRecord): Promise<Decided>;
+}
+
+export interface ConditionalOptions extends CriteriaOptions {
   /** Judges a request and carries it out, under the record of the whole; always an answer. */
   alone(authenticated: Authenticated, record: RequestRecord): Promise<Reply>;
 }
+
+/** What a conditional write comes to once its search is made. */
+export type ComesTo =
+  /** This request of the same caller, which is judged as any; `found`: what matches, though it is to be created only if nothing does. */
+  | { readonly outcome: 'request'; readonly authenticated: Authenticated; readonly found?: Match }
+  /** There is nothing that could be deleted. */
+  | { readonly outcome: 'nothing' }
+  | { readonly outcome: 'denied'; readonly reason: Reason }
+  | { readonly outcome: 'rejected'; readonly code: ErrorCode; readonly reason: string; readonly expression?: readonly string[] };
 
 /**
  * Carries out a conditional write (http.html#cond-update and after): the gate makes the search, proved as any, and then the write that it comes to, each judged
@@ -43,41 +56,69 @@ export async function answerConditional(
   record: RequestRecord,
   options: ConditionalOptions,
 ): Promise<Reply> {
+  const comes = await resolveConditional(permitted, conditional, record, options);
+  switch (comes.outcome) {
+    case 'request':
+      return comes.found === undefined
+        ? options.alone(comes.authenticated, record)
+        : answerExisting(permitted, comes.found, record, options);
+    case 'nothing':
+      await record.intent();
+      return answerWritten(record, 204, {});
+    case 'denied':
+      return refuseDenied(record, comes.reason);
+    case 'rejected':
+      return refuseRejected(record, comes.code, comes.reason, comes.expression);
+  }
+}
+
+/**
+ * Makes the search of a conditional write, and says what the write comes to.
+ * @throws GatewayError `not_found` for a patch of nothing, `invalid_body` for another id than that of the match, and for failures
+ */
+export async function resolveConditional(
+  permitted: Permitted,
+  conditional: Conditional,
+  record: RequestRecord,
+  options: CriteriaOptions,
+): Promise<ComesTo> {
   const { authenticated } = permitted;
   const { type } = conditional;
-  const on = (interaction: Interaction, more: Partial<Authenticated> = {}): Promise<Reply> =>
-    options.alone({ ...authenticated, interaction, ...more }, record);
+  const on = (interaction: Interaction, more: Partial<Authenticated> = {}, match?: Match): ComesTo => ({
+    outcome: 'request',
+    authenticated: { ...authenticated, interaction, ...more },
+    ...(match === undefined ? {} : { found: match }),
+  });
   if (conditional.kind === 'conditional-create') {
     // Who may not create learns nothing about what is there.
     const creating = await options.judgeBeside({ ...authenticated, interaction: { kind: 'create', type } }, record);
-    if (creating.stage === 'denied') return refuseDenied(record, creating.verdict.reason);
+    if (creating.stage === 'denied') return { outcome: 'denied', reason: creating.verdict.reason };
     record.permitted(creating.verdict);
   }
   const search = await searchBy(authenticated, conditional, record, options);
   if (search === undefined)
-    return refuseDenied(record, {
-      code: 'criteria_denied',
-      text: `${permitted.verdict.rule.id}: the search by its criteria is denied`,
-    });
+    return {
+      outcome: 'denied',
+      reason: { code: 'criteria_denied', text: `${permitted.verdict.rule.id}: the search by its criteria is denied` },
+    };
   const { matches, isWhole, criteria } = search;
-  if (matches.length > 1 || !isWhole) return refuseRejected(record, 'precondition_failed', 'several_match');
+  if (matches.length > 1 || !isWhole) return { outcome: 'rejected', code: 'precondition_failed', reason: 'several_match' };
   const [found] = matches;
   // A version of nothing is stale, whatever else the write would do (RFC 9110 §13.1.1).
   if (found === undefined && conditional.kind !== 'conditional-patch' && wantedVersion(permitted) !== undefined)
-    return refuseRejected(record, staleCode(authenticated.addressed.tenant), 'stale_version');
+    return { outcome: 'rejected', code: staleCode(authenticated.addressed.tenant), reason: 'stale_version' };
   const onlyIfNone = { kind: 'conditional-create', type, criteria } as const;
   const same: Partial<Authenticated> = found?.version === undefined ? {} : { onlyIfVersion: found.version };
   switch (conditional.kind) {
     case 'conditional-create':
-      return found === undefined
-        ? on({ kind: 'create', type }, { onlyIfNone })
-        : answerExisting(permitted, found, record, options);
+      return on({ kind: 'create', type }, { onlyIfNone }, found);
     case 'conditional-update': {
       const body = await authenticated.body();
       const id = body['id'];
       if (found === undefined) {
         // An update that creates would let a caller choose an id: nobody may.
-        if (id !== undefined) return refuseRejected(record, 'unprocessable', 'id_of_no_match', [`${type}.id`]);
+        if (id !== undefined)
+          return { outcome: 'rejected', code: 'unprocessable', reason: 'id_of_no_match', expression: [`${type}.id`] };
         return on({ kind: 'create', type }, { onlyIfNone });
       }
       if (id !== undefined && id !== found.id) throw otherThanMatch();
@@ -89,13 +130,12 @@ export async function answerConditional(
       return on({ kind: 'patch', type, id: found.id, ...(format === undefined ? {} : { format }) }, same);
     }
     case 'conditional-delete':
-      if (found !== undefined) return on({ kind: 'delete', type, id: found.id }, same);
-      await record.intent();
-      return answerWritten(record, 204, {});
+      return found === undefined ? { outcome: 'nothing' } : on({ kind: 'delete', type, id: found.id }, same);
   }
 }
 
-interface Match {
+/** The one resource that the criteria have found. */
+export interface Match {
   readonly type: string;
   readonly id: string;
   readonly version: string | undefined;
@@ -114,7 +154,7 @@ async function searchBy(
   authenticated: Authenticated,
   { type, criteria }: Conditional,
   record: RequestRecord,
-  options: ConditionalOptions,
+  options: CriteriaOptions,
 ): Promise<Search | undefined> {
   for (const via of ['query', 'form'] as const) {
     const interaction: SearchType = { kind: 'search-type', type, parameters: criteria, head: false, via };
@@ -124,7 +164,7 @@ async function searchBy(
   return undefined;
 }
 
-async function find(permitted: Permitted, type: string, record: RequestRecord, options: ConditionalOptions): Promise<Search> {
+async function find(permitted: Permitted, type: string, record: RequestRecord, options: CriteriaOptions): Promise<Search> {
   const { interaction } = permitted.verdict;
   const upstream = options.upstream(permitted.authenticated.addressed.tenant);
   const { method, path, query, form } = printInteraction(interaction);

@@ -21,7 +21,9 @@ export async function prepareCreate(
   options: RepresentationOptions,
   named: Named = {},
 ): Promise<Prepared> {
-  const { interaction, request } = permitted.verdict;
+  const { request } = permitted.verdict;
+  // Between our search and this somebody may have created it: the server holds the criteria once more.
+  const interaction = permitted.authenticated.onlyIfNone ?? permitted.verdict.interaction;
   const proposed = await permitted.authenticated.body();
   const fault = await referredFault(permitted, proposed, undefined, record, options);
   if (fault !== undefined) return fault;
@@ -41,7 +43,7 @@ export async function answerCreate(permitted: Permitted, record: RequestRecord, 
   if (prepared.outcome !== 'ready') return refuseUnready(permitted, prepared, record);
   await record.intent();
   const { onlyIfNone } = permitted.authenticated;
-  const { method, path, query, ifNoneExist } = printInteraction(onlyIfNone ?? permitted.verdict.interaction);
+  const { method, path, query, ifNoneExist } = printInteraction(prepared.sent.interaction);
   const upstream = options.upstream(tenant);
   const answer = await upstream.forward({
     method,
@@ -51,7 +53,6 @@ export async function answerCreate(permitted: Permitted, record: RequestRecord, 
       accept: FHIR_JSON,
       'content-type': FHIR_JSON,
       prefer: 'return=minimal',
-      // Between our search and this somebody may have created it: the server holds the criteria once more.
       ...(ifNoneExist === undefined ? {} : { 'if-none-exist': ifNoneExist }),
     },
     body: printJson(prepared.sent.resource ?? {}),

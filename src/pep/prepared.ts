@@ -10,11 +10,11 @@ import type { Permitted } from './stages.ts';
  * is printed from the parsed resource, alone or as an entry of a transaction.
  */
 
-/** A write that may go up, or why it may not. */
+/** A write that may go up, or why it may not. What goes up of a patch or a conditional write is what it comes to (ADR 0016). */
 export type Prepared = { readonly outcome: 'ready'; readonly sent: BundleEntry } | Unready;
 
 export type Unready =
-  | { readonly outcome: 'denied'; readonly reason: string }
+  | { readonly outcome: 'denied'; readonly reason: string; readonly text?: string }
   | { readonly outcome: 'rejected'; readonly code: ErrorCode; readonly reason: string; readonly expression?: readonly string[] };
 
 /** What a transaction calls its entry. */
@@ -27,7 +27,7 @@ export function refuseUnready({ verdict }: Permitted, unready: Unready, record: 
     case 'denied':
       return refuseDenied(record, {
         code: unready.reason,
-        text: `${verdict.rule.id}: what is stored is not the caller’s to change`,
+        text: unready.text ?? `${verdict.rule.id}: what is stored is not the caller’s to change`,
       });
   }
 }

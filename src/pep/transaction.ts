@@ -1,37 +1,36 @@
 import { ERROR_CODES, GatewayError, type ErrorCode } from '../errors.ts';
-import { printBundle, type BundleEntry } from '../fhir/bundle.ts';
-import { parseETag } from '../fhir/etag.ts';
-import { isJsonArray, isJsonObject, printJson, type JsonObject, type JsonValue } from '../fhir/json.ts';
+import { printBundle, withEntryReferences, type BundleEntry } from '../fhir/bundle.ts';
+import { printJson, type JsonObject, type JsonValue } from '../fhir/json.ts';
 import { FHIR_JSON } from '../fhir/media.ts';
-import { isWrite, type Interaction } from '../fhir/interaction.ts';
-import { printReference } from '../fhir/reference.ts';
+import { isWrite } from '../fhir/interaction.ts';
+import { interactionPath } from '../fhir/print-interaction.ts';
+import { isSharedType } from '../fhir/version.ts';
 import { answerResource } from './answer.ts';
-import type { AnswerOptions } from './answer-options.ts';
 import { discard, readJson } from './answer-body.ts';
-import { judgeRead } from './answer-judgement.ts';
-import { statusText, type EntryRequest } from './bundle-entry.ts';
+import { isListing } from './entries.ts';
+import { placeOfEntry, refusedAt, statusText, type EntryRequest } from './bundle-entry.ts';
 import type { RequestRecord } from './record.ts';
-import { refuseDenied, refuseRejected } from './refusal.ts';
+import { refuse, refuseDenied, refuseRejected } from './refusal.ts';
 import type { Reply } from './reply.ts';
 import type { Authenticated, Decided, Permitted } from './stages.ts';
-import { resourceAtEnd } from '../upstream/bundle.ts';
+import type { Reason } from '../usecase/decision.ts';
+import { answerEntry, readEntries, type Ready } from './transaction-answer.ts';
 import { prepareChange } from './change.ts';
+import { resolveConditional, type CriteriaOptions, type Match } from './conditional.ts';
 import { prepareCreate } from './create.ts';
 import { prepareDelete } from './delete.ts';
-import type { Prepared } from './prepared.ts';
-import type { RepresentationOptions } from './representation.ts';
+import type { Prepared, Unready } from './prepared.ts';
 import { staleCode } from './stored.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 
-export interface TransactionOptions extends RepresentationOptions {
+export interface TransactionOptions extends CriteriaOptions {
   judge(authenticated: Authenticated, record: RequestRecord): Promise<Decided>;
 }
 
-/** An entry that is permitted and checked, as it goes up. */
-interface Ready {
+/** An entry that asks nothing of the server: the delete of what is not there. */
+interface Settled {
   readonly request: EntryRequest;
-  readonly permitted: Permitted;
-  readonly sent: BundleEntry;
+  readonly settled: JsonObject;
 }
 
 /**
@@ -48,6 +47,7 @@ export async function answerTransaction(
 ): Promise<Reply> {
   const open = new Set(requests);
   try {
+    await refuseUnfit(requests, open);
     const permitted = await judgeAll(requests, open, options);
     if ('problem' in permitted) return await refuseWhole(permitted, open, record);
     await record.intent();
@@ -61,6 +61,17 @@ export async function answerTransaction(
     await closeAll(open, { outcome: status < 500 ? 'refused' : 'failed', status });
     throw error;
   }
+}
+
+/** What would be refused alone refuses the whole, before anything is judged. @throws GatewayError of the first that is */
+async function refuseUnfit(requests: readonly EntryRequest[], open: Set<EntryRequest>): Promise<void> {
+  for (const request of requests) if (request.refused !== undefined) await refuseEntry(request, request.refused, open);
+}
+
+async function refuseEntry(request: EntryRequest, error: GatewayError, open: Set<EntryRequest>): Promise<never> {
+  open.delete(request);
+  await refuse(request.record, error);
+  throw error;
 }
 
 /** Why a transaction does not go up: what one of its entries may not, or what the state does not allow. */
@@ -101,29 +112,69 @@ async function prepareAll(
   requests: readonly EntryRequest[],
   open: Set<EntryRequest>,
   options: TransactionOptions,
-): Promise<readonly Ready[] | Problem> {
-  const ready: Ready[] = [];
+): Promise<readonly (Ready | Settled)[] | Problem> {
+  const entries = requests.map(({ entry }) => entry);
+  const ready: (Ready | Settled)[] = [];
+  const places = new Set<string>();
   for (const [index, request] of requests.entries()) {
     const judged = permitted[index];
     if (judged === undefined) throw new GatewayError('internal', 'an entry without a verdict');
-    const prepared = await prepare(judged, request, options);
-    switch (prepared.outcome) {
-      case 'denied':
-        open.delete(request);
-        await refuseDenied(request.record, { code: prepared.reason });
-        return { problem: 'denied', why: `entry ${String(index + 1)}: ${prepared.reason}` };
-      case 'rejected': {
-        const { code, reason, expression = [] } = prepared;
-        open.delete(request);
-        await refuseRejected(request.record, code, reason, expression);
-        const places = expression.map((place) => `Bundle.entry[${String(index)}].resource.ofType(${place.split('.')[0] ?? ''})`);
-        return { problem: 'rejected', code, reason, expression: places };
-      }
-      case 'ready':
-        ready.push({ request, permitted: judged, sent: prepared.sent });
-    }
+    let step = await prepareEntry(judged, request, index, entries, open, options);
+    if ('sent' in step) step = conflictOf(step, entries, places) ?? step;
+    if (!('outcome' in step)) ready.push(step);
+    else return refuseUnreadyEntry(step, request, index, open);
   }
   return ready;
+}
+
+async function refuseUnreadyEntry(
+  unready: Unready,
+  request: EntryRequest,
+  index: number,
+  open: Set<EntryRequest>,
+): Promise<Problem> {
+  open.delete(request);
+  switch (unready.outcome) {
+    case 'denied': {
+      const { reason, text } = unready;
+      await refuseDenied(request.record, { code: reason, ...(text === undefined ? {} : { text }) });
+      return { problem: 'denied', why: `entry ${String(index + 1)}: ${reason}${text === undefined ? '' : `, ${text}`}` };
+    }
+    case 'rejected': {
+      const { code, reason, expression = [] } = unready;
+      await refuseRejected(request.record, code, reason, expression);
+      const resource = `${placeOfEntry(index)}.resource`;
+      // A patch is no such resource, and its steps stand in a Binary.
+      const inResource = (place: string): string => `${resource}.ofType(${place.split('.')[0] ?? ''})`;
+      const places = expression.map((place) => (request.entry.patch === undefined ? inResource(place) : resource));
+      return { problem: 'rejected', code, reason, expression: places };
+    }
+  }
+}
+
+/**
+ * What two entries may not do to one another, now that it is known what the conditional ones found: change one resource, in an order of the server's own
+ * (http.html#trules); or refer to what another is about by criteria: if that came about meanwhile, nobody has judged what it is.
+ */
+function conflictOf({ sent, permitted }: Ready, entries: readonly BundleEntry[], places: Set<string>): Unready | undefined {
+  const { interaction, resource } = sent;
+  if (isWrite(interaction) && 'id' in interaction) {
+    const place = interactionPath(interaction);
+    if (places.has(place)) return { outcome: 'rejected', code: 'unprocessable', reason: 'one_resource_twice' };
+    places.add(place);
+  }
+  if (resource === undefined) return undefined;
+  const said = printJson(resource);
+  const isNamed = entries.some(
+    (entry) =>
+      entry.fullUrl !== undefined &&
+      'criteria' in entry.interaction &&
+      !isSharedType(entry.interaction.type) &&
+      said.includes(entry.fullUrl),
+  );
+  if (!isNamed) return undefined;
+  const text = `${permitted.verdict.rule.id}: refers to what another entry is about by criteria`;
+  return { outcome: 'denied', reason: 'refers_to_conditional_entry', text };
 }
 
 /** No entry of a transaction is carried out without the others, so that what was permitted ends as the whole does. */
@@ -140,19 +191,21 @@ async function refuseWhole(problem: Problem, open: Set<EntryRequest>, record: Re
 
 async function send(
   whole: Permitted,
-  ready: readonly Ready[],
+  ready: readonly (Ready | Settled)[],
   open: Set<EntryRequest>,
   record: RequestRecord,
   options: TransactionOptions,
 ): Promise<Reply> {
   const { tenant } = whole.authenticated.addressed;
   const upstream = options.upstream(tenant);
+  const going = ready.flatMap((each) => ('sent' in each ? [each] : []));
+  if (going.length === 0) return answerWhole(ready, []);
   const answer = await upstream.forward({
     method: 'POST',
     path: '',
     query: '',
     headers: { accept: FHIR_JSON, 'content-type': FHIR_JSON, prefer: 'return=minimal' },
-    body: printJson(printBundle({ bundleType: 'transaction', entries: ready.map(({ sent }) => sent) }, upstream.bases.upstream)),
+    body: printJson(printBundle({ bundleType: 'transaction', entries: going.map(({ sent }) => sent) }, upstream.bases.upstream)),
   });
   if (answer.status !== 200) {
     discard(answer.body);
@@ -162,93 +215,105 @@ async function send(
       reason: `upstream_status_${String(answer.status)}`,
     });
   }
-  const entries = readEntries(await readJson(answer, options.maxReviewBytes), ready.length);
-  const entry = await Promise.all(ready.map((each, index) => answerEntry(each, entries[index], options)));
-  await closeAll(open, { outcome: 'permitted', status: 200 });
-  return answerResource(whole, record, { resourceType: 'Bundle', type: 'transaction-response', entry }, new Map(), upstream);
+  return answerWhole(ready, readEntries(await readJson(answer, options.maxReviewBytes), going.length));
+
+  /** One entry for each of the question, in its order; what was settled here the server has not seen. */
+  async function answerWhole(all: readonly (Ready | Settled)[], theirs: readonly JsonValue[]): Promise<Reply> {
+    const said = theirs.values();
+    const entry = await Promise.all(
+      all.map((each) => ('sent' in each ? answerEntry(each, said.next().value, options) : Promise.resolve(each.settled))),
+    );
+    await closeAll(open, { outcome: 'permitted', status: 200 });
+    return answerResource(whole, record, { resourceType: 'Bundle', type: 'transaction-response', entry }, new Map(), upstream);
+  }
 }
 
-async function prepare(permitted: Permitted, { entry, record }: EntryRequest, options: TransactionOptions): Promise<Prepared> {
-  const { interaction, guard, local } = permitted.verdict;
+/** A fault of the entry's own words is told in words of the Bundle. */
+async function prepareEntry(
+  permitted: Permitted,
+  request: EntryRequest,
+  index: number,
+  entries: readonly BundleEntry[],
+  open: Set<EntryRequest>,
+  options: TransactionOptions,
+): Promise<Ready | Settled | Unready> {
+  try {
+    return await prepareStep(permitted, request, entries, options);
+  } catch (error) {
+    if (!(error instanceof GatewayError) || error.status >= 500) throw error;
+    return await refuseEntry(
+      request,
+      refusedAt(error, (field) => `${placeOfEntry(index)}.resource.${field}`),
+      open,
+    );
+  }
+}
+
+/** An entry as it goes up: a conditional write as what it comes to, judged as that (ADR 0016). */
+async function prepareStep(
+  permitted: Permitted,
+  request: EntryRequest,
+  entries: readonly BundleEntry[],
+  options: TransactionOptions,
+): Promise<Ready | Settled | Unready> {
+  const { interaction } = permitted.verdict;
+  if (!('criteria' in interaction)) return readyFrom(await prepare(permitted, request, entries, options), permitted, request);
+  const comes = await resolveConditional(permitted, interaction, request.record, options);
+  switch (comes.outcome) {
+    case 'nothing':
+      return { request, settled: { response: { status: statusText(204) } } };
+    case 'denied':
+      return denied(comes.reason);
+    case 'rejected':
+      return comes;
+    case 'request': {
+      const decided = await options.judge(comes.authenticated, request.record);
+      if (decided.stage === 'denied') return denied(decided.verdict.reason);
+      return readyFrom(await prepare(decided, request, entries, options), decided, request, comes.found);
+    }
+  }
+}
+
+function denied({ code, text }: Reason): Unready {
+  return { outcome: 'denied', reason: code, ...(text === undefined ? {} : { text }) };
+}
+
+function readyFrom(prepared: Prepared, permitted: Permitted, request: EntryRequest, found?: Match): Ready | Unready {
+  if (prepared.outcome !== 'ready') return prepared;
+  return { request, permitted, sent: prepared.sent, ...(found === undefined ? {} : { found }) };
+}
+
+async function prepare(
+  permitted: Permitted,
+  { entry, record }: EntryRequest,
+  entries: readonly BundleEntry[],
+  options: TransactionOptions,
+): Promise<Prepared> {
+  const { interaction, guard, local, requestHeaders } = permitted.verdict;
   const { fullUrl } = entry;
   // What the gate answers itself is no part of the server's one step.
   if (local !== undefined) return { outcome: 'denied', reason: 'local_answer_not_in_transactions' };
   // The server would begin at the first page again.
   if (permitted.authenticated.continuation !== undefined) return { outcome: 'denied', reason: 'page_link_not_in_transactions' };
+  // An entry has no headers of its own.
+  if (Object.values(requestHeaders).some((value) => value !== null))
+    return { outcome: 'denied', reason: 'headers_not_in_transactions' };
   const named = fullUrl === undefined ? {} : { fullUrl };
-  if (interaction.kind === 'read' || interaction.kind === 'vread' || interaction.kind === 'search-type')
+  if (interaction.kind === 'read' || interaction.kind === 'vread' || isListing(interaction))
     return { outcome: 'ready', sent: { interaction, ...named } };
   if (interaction.kind === 'create') return prepareCreate(permitted, record, options, named);
   if (interaction.kind === 'delete') return prepareDelete(permitted, entry.ifMatch, record, options, named);
-  if (interaction.kind !== 'update') return { outcome: 'denied', reason: 'interaction_not_in_transactions' };
+  if (interaction.kind !== 'update' && interaction.kind !== 'patch')
+    return {
+      outcome: 'denied',
+      reason: 'interaction_not_in_transactions',
+      text: `${permitted.verdict.rule.id}: ${interaction.kind} is carried out alone or in a batch`,
+    };
   // Code of a use case follows single writes only.
   if (guard?.kind !== 'changes') return { outcome: 'denied', reason: 'guard_not_in_bundles' };
-  return prepareChange(permitted, guard.changes, entry.ifMatch, record, options, named);
-}
-
-/** @throws GatewayError `upstream_failed` for another number of entries: verdicts would go to the wrong ones (attack case B18) */
-function readEntries(bundle: JsonObject, count: number): readonly JsonValue[] {
-  const { resourceType, type, entry } = bundle;
-  if (resourceType === 'Bundle' && type === 'transaction-response' && isJsonArray(entry) && entry.length === count) return entry;
-  throw unproved('the answer to the transaction is not one for each entry');
-}
-
-/** What of the server's entry may leave: of a write its place and version, of a read what was proved. */
-async function answerEntry(
-  { permitted, request }: Ready,
-  said: JsonValue | undefined,
-  options: AnswerOptions,
-): Promise<JsonObject> {
-  const unusable = (): GatewayError => unproved('an entry of the answer is not what was asked for');
-  const response = isJsonObject(said) ? said['response'] : undefined;
-  const given = isJsonObject(response) && typeof response['status'] === 'string' ? Number.parseInt(response['status'], 10) : NaN;
-  if (!isJsonObject(said) || !isJsonObject(response) || !(given >= 200 && given < 500)) throw unusable();
-  const { interaction } = permitted.verdict;
-  const upstream = options.upstream(permitted.authenticated.addressed.tenant);
-  if (!isWrite(interaction)) {
-    if (given === 404 || given === 410) return { response: { status: statusText(404) } };
-    const { resource } = said;
-    if (given !== 200 || !isJsonObject(resource)) throw unusable();
-    const judged = await judgeRead(permitted, request.record, resource, upstream, options);
-    if (judged === 'not-shown') throw unusable();
-    return { resource: judged, response: { status: statusText(200) } };
-  }
-  const { etag, lastModified } = response;
-  const version =
-    typeof etag === 'string' ? (parseETag(etag) ?? (/^[A-Za-z0-9.-]{1,64}$/.test(etag) ? etag : undefined)) : undefined;
-  const place = placeOf(interaction, given, response, version);
-  if (place === undefined) throw unusable();
-  return {
-    response: {
-      status: statusText(given),
-      ...(place === 'none' ? {} : { location: `${upstream.bases.public}/${place}` }),
-      ...(version === undefined ? {} : { etag: `W/"${version}"` }),
-      ...(typeof lastModified === 'string' && INSTANT.test(lastModified) ? { lastModified } : {}),
-    },
-  };
-}
-
-const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
-
-/** Where what was written stands, below the base; undefined when the status or the place is none of such a write, as for one that comes alone. */
-function placeOf(
-  interaction: Interaction,
-  status: number,
-  { location }: JsonObject,
-  version: string | undefined,
-): string | undefined {
-  if (interaction.kind === 'create') {
-    const created = typeof location === 'string' ? resourceAtEnd(location) : undefined;
-    if (status !== 201 || created?.type !== interaction.type) return undefined;
-    return `${printReference(created)}${created.versionId === undefined ? '' : `/_history/${created.versionId}`}`;
-  }
-  if (interaction.kind !== 'update') return status === 200 || status === 204 ? 'none' : undefined;
-  if (status !== 200 && status !== 201) return undefined;
-  return `${interaction.type}/${interaction.id}${version === undefined ? '' : `/_history/${version}`}`;
-}
-
-function unproved(problem: string): GatewayError {
-  return new GatewayError('upstream_failed', problem, { reason: 'answer_unproved' });
+  return prepareChange(permitted, guard.changes, entry.ifMatch, record, options, named, (resource) =>
+    withEntryReferences(resource, entries),
+  );
 }
 
 function rejectionOf(status: number, tenant: Tenant): ErrorCode | undefined {

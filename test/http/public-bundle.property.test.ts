@@ -14,10 +14,12 @@ afterAll(() => gate.close());
 
 /** One thing to ask, as it stands in a Bundle and as it comes alone. */
 interface Ask {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly url: string;
   readonly resource?: object;
   readonly ifMatch?: string;
+  /** Of a patch, which stands in a Binary where it is an entry. */
+  readonly patch?: { readonly contentType: string; readonly text: string };
 }
 
 const observation = (id: string, patient: string) => ({
@@ -61,6 +63,16 @@ const asks: fc.Arbitrary<Ask> = fc.oneof(
   },
   { weight: 1, arbitrary: ids.map((id): Ask => ({ method: 'DELETE', url: `Observation/${id}` })) },
   {
+    weight: 1,
+    arbitrary: fc
+      .tuple(
+        ids,
+        fc.constantFrom('application/json-patch+json', 'application/xml-patch+xml', 'application/merge-patch+json'),
+        fc.constantFrom('[]', '{}', '[{"op":"remove","path":"/subject"}]'),
+      )
+      .map(([id, contentType, text]): Ask => ({ method: 'PATCH', url: `Observation/${id}`, patch: { contentType, text } })),
+  },
+  {
     weight: 3,
     arbitrary: fc.tuple(who, fc.boolean()).map(([patient, labelled]): Ask => ({
       method: 'POST',
@@ -98,6 +110,7 @@ const create = (more: object = {}): Ask => ({
 });
 const SELDOM: readonly (readonly Ask[])[] = [
   [change('W/"1"'), { method: 'GET', url: 'Patient/mine' }, create()],
+  [{ method: 'PATCH', url: 'Observation/mine-2', patch: { contentType: 'application/xml-patch+xml', text: '<diff/>' } }],
   [change('W/"7"'), create({ meta: { tag: [{ code: 'x' }] } })],
   [change(), { method: 'GET', url: 'Patient/other' }],
 ];
@@ -165,15 +178,22 @@ function arrivals(isLookUp: boolean): readonly string[] {
     .sort();
 }
 
-async function send(method: string, path: string, body: object | undefined, headers: Record<string, string> = {}): Promise<Seen> {
+async function send(
+  method: string,
+  path: string,
+  body: object | string | undefined,
+  headers: Record<string, string> = {},
+): Promise<Seen> {
   gate.arrived.length = 0;
   const all = { ...bearer(), ...(body === undefined ? {} : { 'content-type': 'application/fhir+json' }), ...headers };
-  const answer = await gate.get(`/a/fhir${path}`, all, method, body === undefined ? '' : JSON.stringify(body));
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  const answer = await gate.get(`/a/fhir${path}`, all, method, body === undefined ? '' : text);
   const id = answer.headers.get('x-request-id') ?? '-';
   const said: unknown = answer.body === '' ? undefined : JSON.parse(answer.body.replaceAll(id, 'ID'));
   return { status: answer.status, said, headers: answer.headers, upstream: arrivals(false) };
 }
-const alone = ({ method, url, resource, ifMatch }: Ask) => {
+const alone = ({ method, url, resource, ifMatch, patch }: Ask) => {
+  if (patch !== undefined) return send(method, `/${url}`, patch.text, { 'content-type': patch.contentType });
   // An id of a create is the server's to give, and in a Bundle the same.
   return send(method, `/${url}`, resource, ifMatch === undefined ? {} : { 'if-match': ifMatch });
 };
@@ -181,11 +201,18 @@ const bundle = (type: 'batch' | 'transaction', all: readonly Ask[]) =>
   send('POST', '', {
     resourceType: 'Bundle',
     type,
-    entry: all.map(({ method, url, resource, ifMatch }) => ({
+    entry: all.map(({ method, url, resource, ifMatch, patch }) => ({
       ...(resource === undefined ? {} : { resource }),
+      ...(patch === undefined ? {} : { resource: binary(patch) }),
       request: { method, url, ...(ifMatch === undefined ? {} : { ifMatch }) },
     })),
   });
+
+const binary = ({ contentType, text }: { readonly contentType: string; readonly text: string }) => ({
+  resourceType: 'Binary',
+  contentType,
+  data: Buffer.from(text).toString('base64'),
+});
 
 interface Entry {
   readonly resource?: unknown;
@@ -209,14 +236,15 @@ describe('an entry of any batch', () => {
           statuses.add(seen?.status ?? 0);
           expect(Number(response.status.slice(0, 3))).toBe(seen?.status);
           // When it was asked for stands in a statement of capabilities.
-          if (all[index]?.url !== 'metadata') expect(resource ?? response.outcome).toEqual(seen?.said);
+          // A refusal names the place in the Bundle.
+          if (all[index]?.url !== 'metadata' && seen?.status !== 415) expect(resource ?? response.outcome).toEqual(seen?.said);
           expect([response.location, response.etag]).toEqual([seen?.headers.get('location'), seen?.headers.get('etag')]);
         });
       }),
       { numRuns: 60, examples: SELDOM.map((all) => [[...all]]) },
     );
     // A test in which everything is denied would say little.
-    expect([...statuses].sort()).toEqual(expect.arrayContaining([200, 201, 403, 412, 422, 428]));
+    expect([...statuses].sort()).toEqual(expect.arrayContaining([200, 201, 403, 412, 415, 422, 428]));
   }, 60_000);
 });
 
@@ -229,7 +257,7 @@ describe('any transaction', () => {
         for (const ask of all) each.push(await alone(ask));
         const refused = each.map(({ status }) => status).filter((status) => status >= 400);
         const transaction = await bundle('transaction', all);
-        const changed = all.filter(({ method }) => method === 'PUT' || method === 'DELETE').map(({ url }) => url);
+        const changed = all.filter(({ method }) => ['PUT', 'PATCH', 'DELETE'].includes(method)).map(({ url }) => url);
         if (new Set(changed).size < changed.length) {
           expect([transaction.status, transaction.upstream]).toEqual([400, []]);
         } else if (refused.length > 0 || all.some(({ url }) => url === 'metadata')) {
