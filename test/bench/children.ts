@@ -18,7 +18,8 @@ export interface Load extends Child {
   run(round: Omit<RunRound, 'type'>): Promise<RoundResult>;
 }
 
-const READY_MS = 15_000;
+/** Far longer than a start takes. */
+const READY_MS = 60_000;
 const END_MS = 5_000;
 
 /** Starts one of the bench's own programs beside this file. @throws Error when it does not become ready */
