@@ -8,7 +8,7 @@ import type { UseCase } from './definition.ts';
 /** Lists that a use case may have; one under another name would be read by nobody. */
 const PARTS = ['writes', 'reviews', 'filters', 'answers', 'inbound', 'api', 'jobs'] as const;
 
-/** What a folder's `index.ts` must export by default; the rest of the shape is TypeScript's to check. */
+/** What a folder's `index.ts` must export by default; what is in its lists is TypeScript's to check. */
 const definition = z.strictObject({
   id: z.string().regex(/^[a-z][a-z0-9-]*$/, 'must be lower-case letters, digits and hyphens'),
   title: z.string().min(1),
@@ -45,7 +45,10 @@ async function loadUseCase(folder: string): Promise<UseCase> {
   const module = (await import(pathToFileURL(entry).href)) as { readonly default?: unknown };
   const parsed = definition.safeParse(module.default);
   if (!parsed.success) {
-    const faults = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'default export'}: ${issue.message}`);
+    const faults = parsed.error.issues.map(({ path, message, code }) => {
+      const allowed = code === 'unrecognized_keys' ? `; there are ${Object.keys(definition.shape).join(' ')}` : '';
+      return `${path.join('.') || 'default export'}: ${message}${allowed}`;
+    });
     throw new Error(`${entry} does not export a use case (export default defineUseCase({…})): ${faults.join('; ')}`);
   }
   if (parsed.data.id !== basename(folder)) {
