@@ -27,11 +27,17 @@ export interface Bound {
 
 /** Holds user, grant and patient of a request against a rule that its request line has matched. */
 export function bindRule(rule: Rule, on: Case): Bound | RuleFault | Promise<Bound | RuleFault> {
-  const { user } = on.question.subject;
-  if (rule.user === 'required' && user === undefined) return { code: 'user_missing', text: 'a natural person must be proven' };
-  if (rule.user === 'forbidden' && user !== undefined) return { code: 'user_forbidden', text: 'no natural person may be named' };
+  const fault = userFault(rule, on.question.subject.user !== undefined);
+  if (fault !== undefined) return fault;
   if (rule.instance !== 'granted' && rule.patient === undefined) return { rule };
   return bindToPatient(rule, on);
+}
+
+/** Holds a rule against whether a natural person is proven. */
+export function userFault({ user }: Rule, isProven: boolean): RuleFault | undefined {
+  if (user === 'required' && !isProven) return { code: 'user_missing', text: 'a natural person must be proven' };
+  if (user === 'forbidden' && isProven) return { code: 'user_forbidden', text: 'no natural person may be named' };
+  return undefined;
 }
 
 async function bindToPatient(rule: Rule, on: Case): Promise<Bound | RuleFault> {

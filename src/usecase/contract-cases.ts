@@ -19,6 +19,8 @@ export interface ContractCase {
   readonly headers?: Readonly<Record<string, string>>;
   /** The resource of a write, or what is stored, with the patient at the element of the rule. */
   readonly body?: Readonly<Record<string, unknown>>;
+  /** Whether a natural person is proven. */
+  readonly user: boolean;
 }
 
 type Pairs = readonly (readonly [string, string])[];
@@ -48,6 +50,7 @@ function casesOf(role: Role, rule: Rule, type: string | undefined): readonly Con
     ...sent(rule, more.path ?? path, more.method ?? method, pairs),
     ...(rule.patient === undefined || !('element' in rule.patient) ? {} : { body: bodyOf(rule, type, patientOf(rule.patient)) }),
     ...(more.body === undefined ? {} : { body: more.body }),
+    user: more.user ?? rule.user === 'required',
   });
   const on: On = { rule, type, version: role.fhirVersion, at };
   const whole = pairsOf(on);
@@ -57,6 +60,7 @@ function casesOf(role: Role, rule: Rule, type: string | undefined): readonly Con
     ...parameterMutants(on, whole),
     ...instanceMutants(on, whole),
     ...patientCases(on, whole),
+    ...userCases(on, whole),
     ...optionalCases(on, whole),
     ...includeCases(on, '_include', rule.includes, whole),
     ...includeCases(on, '_revinclude', rule.revincludes, whole),
@@ -68,6 +72,7 @@ interface Difference {
   readonly method?: ContractCase['method'];
   readonly path?: string;
   readonly body?: ContractCase['body'];
+  readonly user?: boolean;
 }
 type At = (name: string, expect: ContractCase['expect'], pairs: Pairs, more?: Difference) => ContractCase;
 interface On {
@@ -305,6 +310,12 @@ function patientCases({ rule, type, at }: On, whole: Pairs): readonly ContractCa
   const nobody = at('about nobody', 'no-match', whole, { body: { resourceType: type } });
   if (patient.is === undefined) return [nobody];
   return [nobody, at('about another patient', 'no-match', whole, { body: bodyOf(rule, type, 'Patient/no-such-patient') })];
+}
+
+function userCases({ rule, at }: On, whole: Pairs): readonly ContractCase[] {
+  if (rule.user === undefined) return [];
+  const user = rule.user === 'forbidden';
+  return [at(user ? 'with a natural person' : 'without a natural person', 'no-match', whole, { user })];
 }
 
 function patientOf(patient: PatientRule): string {

@@ -5,6 +5,7 @@ import type { Interaction } from '../../src/fhir/interaction.ts';
 import { isJsonObject, parseJsonText, type JsonObject } from '../../src/fhir/json.ts';
 import { parseInteraction } from '../../src/fhir/parse-interaction.ts';
 import { parseQuery, parseTarget } from '../../src/fhir/target.ts';
+import { userFault } from '../../src/pdp/bind-rule.ts';
 import { capabilityStatement } from '../../src/pdp/capabilities.ts';
 import { establishPatient, isFault } from '../../src/pdp/patient.ts';
 import { matchRules } from '../../src/pdp/rules.ts';
@@ -25,7 +26,7 @@ const own =
   named === undefined ? [] : [((await import(join(resolve(named), 'index.ts'))) as { readonly default: UseCase }).default];
 
 /** Whether the rule alone lets the request in; what is no FHIR request at all is let in by none. */
-async function isMatched(role: Role, rule: Rule, { method, target, form, headers, body }: ContractCase): Promise<boolean> {
+async function isMatched(role: Role, rule: Rule, { method, target, form, headers, body, user }: ContractCase): Promise<boolean> {
   const { segments, query } = parseTarget(target, 0);
   const version = role.fhirVersion;
   const contentType = headers?.['content-type'];
@@ -45,7 +46,7 @@ async function isMatched(role: Role, rule: Rule, { method, target, form, headers
     if (error instanceof GatewayError) return false;
     throw error;
   }
-  if (!matchRules([rule], interaction).matched) return false;
+  if (!matchRules([rule], interaction).matched || userFault(rule, user) !== undefined) return false;
   return isAbout(rule, interaction, body === undefined ? undefined : json(body));
 }
 
@@ -95,6 +96,7 @@ const UNLISTED = defineUseCase({
           types: ['Patient'],
           operation: 'everything',
           patient: { from: 'path' },
+          user: 'required',
         },
         {
           id: 'of-patient',
