@@ -9,6 +9,13 @@ export interface Pipelines {
    */
   enter(request: IncomingMessage, response: ServerResponse, breakOff: () => void): void;
   /**
+   * The answer to a request that is under way will close its connection: what was sent behind that request is carried out by nobody, for
+   * nobody would hear of it, and where the framing is in doubt it is perhaps no request (RFC 9112 §9.6 and §11.2, attack cases H15 and H16).
+   */
+  end(socket: Duplex): void;
+  /** Whether the connection was ended. */
+  hasEnded(socket: Duplex): boolean;
+  /**
    * The parser has given up on the connection. Waits until the answers to the requests before are out.
    * @returns whether an answer to what could not be parsed may follow: no, when that was the rest of a request, which gets its own answer,
    *   or when the last answer has closed the connection
@@ -25,6 +32,7 @@ interface Pipeline {
 /** Creates the count; connections that are gone are forgotten by themselves. */
 export function createPipelines(): Pipelines {
   const pipelines = new WeakMap<Duplex, Pipeline>();
+  const ended = new WeakSet<Duplex>();
   return {
     enter: (request, response, breakOff) => {
       const { socket } = request;
@@ -42,6 +50,8 @@ export function createPipelines(): Pipelines {
         if (pipeline.underWay.size === 0) pipeline.waiting?.();
       });
     },
+    end: (socket) => void ended.add(socket),
+    hasEnded: (socket) => ended.has(socket),
     giveUp: async (socket) => {
       const pipeline = pipelines.get(socket);
       if (pipeline === undefined) return true;

@@ -36,7 +36,9 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
   let draining: () => boolean = () => false;
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const peer = request.socket.remoteAddress ?? '';
+    const { socket } = request;
+    if (pipelines.hasEnded(socket)) return;
+    const peer = socket.remoteAddress ?? '';
     const seen: Seen = { correlationId: randomUUID(), startedMs: performance.now(), remoteAddress: peer };
     metrics.inFlight.inc();
     try {
@@ -44,15 +46,18 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
       pipelines.enter(request, response, () => body.breakOff());
       const received = receive(request, response, seen, body);
       const refused = received.stage === 'refused';
+      // Before anything is waited for: the parser reads on meanwhile.
+      if (refused) pipelines.end(socket);
       const reply = await (refused ? gate.refuse(seen, received.error) : gate.enforce(received));
       const unread = refused || (received.hasBody && !body.isRead());
       const close = reply.close || unread || draining();
+      if (close) pipelines.end(socket);
       const sent = await sendReply(request, response, reply, close);
       note(seen, request.method ?? '', reply, sent);
     } catch (error) {
       // The gate always answers; what fails here is the connection, or a record that could not be closed.
       logger.warn({ correlationId: seen.correlationId, err: error }, 'a connection was broken off');
-      request.socket.destroy();
+      socket.destroy();
     } finally {
       metrics.inFlight.dec();
     }

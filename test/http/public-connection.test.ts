@@ -77,6 +77,25 @@ describe('a connection', () => {
     expect(got.text).toMatch(/^HTTP\/1\.1 408 /);
   }, 90_000);
 
+  it.each([
+    ['Transfer-Encoding: identity, chunked', 'POST'],
+    ['Transfer-Encoding: gzip, chunked', 'POST'],
+    ['Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked', 'POST'],
+    ['Transfer-Encoding: chunked', 'GET'],
+    ['X_Tenant: b\r\nTransfer-Encoding: chunked', 'POST'],
+  ])('that a refused request closes (%s, %s) carries out nothing of what was sent behind it', async (header, method) => {
+    const judged: string[] = [];
+    const { dial } = await start((received) => {
+      judged.push(received.method);
+      return Promise.resolve(bytes('{}'));
+    });
+    const refused = `${method} /a/fhir/Task HTTP/1.1\r\nHost: x\r\n${header}\r\n\r\n0\r\n\r\n`;
+    const { got } = await dial(`${GET}${refused}${GET}${GET}`);
+    await until(() => got.closed);
+    expect(judged).toEqual(['GET']);
+    expect(got.text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 400']);
+  });
+
   it('goes on after a whole request, and closes after a body that nobody read', async () => {
     const { dial } = await start((received) => Promise.resolve(bytes(received.method)));
     const { got } = await dial(`${GET}${GET}`);
