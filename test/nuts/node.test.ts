@@ -3,11 +3,12 @@ import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
 import { calculateJwkThumbprint, exportJWK, jwtVerify } from 'jose';
-import { createClock, type MovableClock } from '../../src/clock.ts';
+import type { MovableClock } from '../../src/clock.ts';
 import { createNode, type Node } from '../../src/nuts/node.ts';
 import { Secret } from '../../src/secret.ts';
 import type { Tenant } from '../../src/tenant/tenant.ts';
 import { json, memoryLog, startRawServer, startServer, tenantOf, type Received, type TestServer } from '../outbound/servers.ts';
+import { createStandingClock } from '../support/clock.ts';
 
 const opened: { close(): Promise<void> }[] = [];
 afterEach(async () => {
@@ -18,17 +19,20 @@ const OWN = 'did:nuts:oost';
 const OTHER = 'did:nuts:west';
 const PURPOSE = 'eOverdracht-sender';
 
-function nodeAt(url: string, clock: MovableClock = createClock(), more: Partial<Tenant['node']> = {}): Node {
+function nodeAt(url: string, clock: MovableClock = createStandingClock(), more: Partial<Tenant['node']> = {}): Node {
   const node = createNode({ tenant: tenantOf({ did: OWN, node: { url, ...more } }), clock, logger: log.logger });
   opened.push(node);
   return node;
 }
 async function setUp(answer: (request: Received, response: ServerResponse) => void, more: Partial<Tenant['node']> = {}) {
-  const clock = createClock();
+  const clock = createStandingClock();
   const server: TestServer = await startServer(answer);
   opened.push(server);
   return { server, clock, node: nodeAt(server.url, clock, more) };
 }
+const saysNothing = (): void => undefined;
+/** Only silence is waited for until the time is over. */
+const timeLimit = (answer: unknown): Partial<Tenant['node']> => (answer === saysNothing ? { introspectionTimeoutMs: 300 } : {});
 const ACTIVE = { active: true, iss: OWN, sub: OTHER, aud: '', service: PURPOSE, iat: 1767225600, exp: 1767225660 };
 
 describe('introspection (v1)', () => {
@@ -84,9 +88,9 @@ describe('introspection (v1)', () => {
     ['401', (response) => json(response, { active: false }, 401)],
     ['404', (response) => json(response, { active: false }, 404)],
     ['500 (T20)', (response) => json(response, { active: false }, 500)],
-    ['nothing, for ever (T20)', () => undefined],
+    ['nothing, for ever (T20)', saysNothing],
   ])('cannot tell on %s: `node_unavailable`', async (_what, answer) => {
-    const { node } = await setUp((_request, response) => answer(response));
+    const { node } = await setUp((_request, response) => answer(response), timeLimit(answer));
     const error: unknown = await node.introspectV1('very.secret.token').catch((caught: unknown) => caught);
     expect(error).toMatchObject({ code: 'node_unavailable', options: { retryAfterSeconds: 5 } });
     expect(inspect(error, { depth: 10 })).not.toContain('very.secret');
@@ -106,9 +110,7 @@ describe('introspection (v1)', () => {
       json(response, ACTIVE, server.received.length > 5 ? 200 : 500),
     );
     for (let i = 0; i < 5; i += 1) await expect(node.introspectV1('t')).rejects.toMatchObject({ code: 'node_unavailable' });
-    const started = performance.now();
     await expect(node.introspectV1('t')).rejects.toMatchObject({ code: 'node_unavailable', options: { retryAfterSeconds: 2 } });
-    expect(performance.now() - started).toBeLessThan(50);
     expect(server.received).toHaveLength(5);
     clock.advance(5);
     await expect(node.introspectV1('t')).resolves.toMatchObject({ active: true });
@@ -191,9 +193,9 @@ describe('introspection (v2)', () => {
     ['401', (response) => json(response, { active: false }, 401)],
     ['415', (response) => json(response, { active: false }, 415)],
     ['500 (T20)', (response) => json(response, { active: false }, 500)],
-    ['nothing, for ever (T20)', () => undefined],
+    ['nothing, for ever (T20)', saysNothing],
   ])('cannot tell on %s: `node_unavailable`', async (_what, answer) => {
-    const { node } = await setUp((_request, response) => answer(response));
+    const { node } = await setUp((_request, response) => answer(response), timeLimit(answer));
     const error: unknown = await node.introspectV2('very.secret.token').catch((caught: unknown) => caught);
     expect(error).toMatchObject({ code: 'node_unavailable', options: { retryAfterSeconds: 5 } });
     expect(inspect(error, { depth: 10 })).not.toContain('very.secret');
@@ -558,6 +560,7 @@ describe('login at the node (token_v2)', () => {
       issuer: 'sluis-1',
       audience: 'node.oost',
       clockTolerance: 0,
+      currentDate: clock.now(),
     });
     expect(protectedHeader).toEqual({
       alg: algorithm,

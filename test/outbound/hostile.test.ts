@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { inspect } from 'node:util';
 import { createGuardedLookup } from '../../src/outbound/address.ts';
 import { createHostileClient, parseRemoteUrl } from '../../src/outbound/hostile.ts';
-import { json, memoryLog, startRawServer, startServer } from './servers.ts';
+import { json, memoryLog, NEVER_MS, startRawServer, startServer } from './servers.ts';
 
 const opened: { close(): unknown }[] = [];
 afterEach(async () => {
@@ -14,7 +14,7 @@ function keep<T extends { close(): unknown }>(it: T): T {
 }
 const log = memoryLog();
 const development = (more: { timeoutMs?: number; maxBytes?: number; maxBinaryBytes?: number } = {}) =>
-  keep(createHostileClient({ mode: 'development', tls: {}, logger: log.logger, timeoutMs: 500, ...more }));
+  keep(createHostileClient({ mode: 'development', tls: {}, logger: log.logger, timeoutMs: NEVER_MS, ...more }));
 const TOKEN = 'very.secret.token';
 
 describe('parseRemoteUrl', () => {

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { createPinnedClient, type PinnedClient } from '../../src/outbound/pinned.ts';
-import { json, startRawServer, startServer } from './servers.ts';
+import { json, NEVER_MS, startRawServer, startServer } from './servers.ts';
 
 const opened: { close(): Promise<void> }[] = [];
 afterEach(async () => {
@@ -15,7 +15,7 @@ function clientOf(url: string): PinnedClient {
     createPinnedClient({ url, name: 'the node', failed: 'node_unavailable', timedOut: 'upstream_timeout', retryAfterSeconds: 5 }),
   );
 }
-const get = { method: 'GET', path: '/x', timeoutMs: 300 } as const;
+const get = { method: 'GET', path: '/x', timeoutMs: NEVER_MS } as const;
 
 describe('createPinnedClient', () => {
   it('sends a form with exactly its content type, below the base, on a connection that is kept', async () => {
@@ -23,7 +23,13 @@ describe('createPinnedClient', () => {
     const client = clientOf(`${server.url}/node`);
     const headers = { 'content-type': 'application/x-www-form-urlencoded' };
     for (let i = 0; i < 3; i += 1) {
-      const answer = await client.call({ method: 'POST', path: '/introspect', headers, body: 'token=a.b.c', timeoutMs: 500 });
+      const answer = await client.call({
+        method: 'POST',
+        path: '/introspect',
+        headers,
+        body: 'token=a.b.c',
+        timeoutMs: NEVER_MS,
+      });
       expect(answer.status).toBe(200);
       expect(answer.body.toString()).toBe('{"ok":true}');
       expect(answer.header('content-type')).toBe('application/fhir+json');
@@ -50,21 +56,19 @@ describe('createPinnedClient', () => {
 
   it('ends with its deadline: silence, and a drip of bytes', async () => {
     const silent = keep(await startServer(() => undefined));
-    await expect(clientOf(silent.url).call(get)).rejects.toMatchObject({ code: 'upstream_timeout' });
+    await expect(clientOf(silent.url).call({ ...get, timeoutMs: 300 })).rejects.toMatchObject({ code: 'upstream_timeout' });
     const drip = keep(
       await startServer((_request, response) => {
         const timer = setInterval(() => response.write(' '), 20);
         response.on('close', () => clearInterval(timer));
       }),
     );
-    const started = performance.now();
-    await expect(clientOf(drip.url).call(get)).rejects.toMatchObject({ code: 'upstream_timeout' });
-    expect(performance.now() - started).toBeLessThan(1_500);
+    await expect(clientOf(drip.url).call({ ...get, timeoutMs: 300 })).rejects.toMatchObject({ code: 'upstream_timeout' });
   });
 
   it('reads no more than it may, whether the length is told or not', async () => {
     const told = keep(await startServer((_request, response) => json(response, 'x'.repeat(10_000_000))));
-    await expect(clientOf(told.url).call({ ...get, timeoutMs: 2_000 })).rejects.toMatchObject({ code: 'node_unavailable' });
+    await expect(clientOf(told.url).call(get)).rejects.toMatchObject({ code: 'node_unavailable' });
     let written = 0;
     const endless = keep(
       await startServer((_request, response) => {
@@ -75,8 +79,9 @@ describe('createPinnedClient', () => {
         more();
       }),
     );
-    await expect(clientOf(endless.url).call({ ...get, timeoutMs: 2_000 })).rejects.toMatchObject({ code: 'node_unavailable' });
-    expect(written).toBeLessThan(8_000_000);
+    await expect(clientOf(endless.url).call(get)).rejects.toMatchObject({ code: 'node_unavailable' });
+    // What the buffers of the connection take, on any system.
+    expect(written).toBeLessThan(64_000_000);
   });
 
   it.each([

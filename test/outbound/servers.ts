@@ -4,6 +4,9 @@ import { Writable } from 'node:stream';
 import { createLogger, type Logger } from '../../src/log.ts';
 import type { Tenant } from '../../src/tenant/tenant.ts';
 
+/** A time that nobody waits for here; a test of a deadline sets its own. */
+export const NEVER_MS = 120_000;
+
 export interface Received {
   readonly method: string;
   readonly target: string;
@@ -93,7 +96,7 @@ export function tenantOf(
     node: {
       url: 'http://127.0.0.1:1',
       generations: ['v1'],
-      introspectionTimeoutMs: 400,
+      introspectionTimeoutMs: NEVER_MS,
       introspectionCacheMs: 0,
       ...changes.node,
     },
@@ -102,7 +105,7 @@ export function tenantOf(
       version: 'STU3',
       login: { kind: 'none' },
       tls: {},
-      timeoutMs: 500,
+      timeoutMs: NEVER_MS,
       document: 'upstream',
       xml: 'none',
       ...changes.fhir,

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { ServerResponse } from 'node:http';
-import { createClock } from '../../src/clock.ts';
 import { parseJsonText, isJsonObject, type JsonObject } from '../../src/fhir/json.ts';
 import { createUpstream } from '../../src/upstream/forward.ts';
-import { json, startServer, tenantOf, type Received, type TestServer } from '../outbound/servers.ts';
+import { json, NEVER_MS, startServer, tenantOf, type Received, type TestServer } from '../outbound/servers.ts';
+import { createStandingClock } from '../support/clock.ts';
 
 const opened: { close(): Promise<void> }[] = [];
 afterEach(async () => {
@@ -12,9 +12,10 @@ afterEach(async () => {
 
 async function setUp(
   answer: (request: Received, response: ServerResponse) => void,
+  timeoutMs = NEVER_MS,
 ): Promise<{ server: TestServer; store: ReturnType<typeof createUpstream>['store'] }> {
   const server = await startServer(answer);
-  const upstream = createUpstream(tenantOf({ fhir: { url: `${server.url}/fhir` } }), { clock: createClock() });
+  const upstream = createUpstream(tenantOf({ fhir: { url: `${server.url}/fhir`, timeoutMs } }), { clock: createStandingClock() });
   opened.push(server, upstream);
   return { server, store: upstream.store };
 }
@@ -75,7 +76,7 @@ describe('reads', () => {
       response.writeHead(200, { 'content-type': 'application/fhir+json' });
       const timer = setInterval(() => response.write(' '), 20);
       response.on('close', () => clearInterval(timer));
-    });
+    }, 200);
     await expect(store.read('Task', 't1')).rejects.toMatchObject({ code: 'upstream_timeout' });
   });
 

@@ -1,9 +1,11 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { createClock } from '../../src/clock.ts';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { GatewayError } from '../../src/errors.ts';
 import { createUpstream, type Upstream, type UpstreamRequest } from '../../src/upstream/forward.ts';
 import { BreakOff } from '../../src/upstream/whole.ts';
 import { json, startRawServer, startServer, tenantOf } from '../outbound/servers.ts';
+import { createStandingClock } from '../support/clock.ts';
+import { until } from '../support/until.ts';
 
 const opened: { close(): Promise<void> }[] = [];
 afterEach(async () => {
@@ -13,13 +15,14 @@ function keep<T extends { close(): Promise<void> }>(it: T): T {
   opened.push(it);
   return it;
 }
-const clock = createClock();
+const clock = createStandingClock();
 function upstreamOf(url: string, changes: Parameters<typeof tenantOf>[0] = {}): Upstream {
   return keep(createUpstream(tenantOf({ ...changes, fhir: { url: `${url}/fhir`, ...changes.fhir } }), { clock }));
 }
 const read: UpstreamRequest = { method: 'GET', path: '/Task/1', query: '', headers: { accept: 'application/fhir+json' } };
 const failing = async (call: Promise<unknown>): Promise<unknown> => call.catch((error: unknown) => error);
 const whole = async (upstream: Upstream, maxBytes = 1_000, breakOff = new BreakOff()) => upstream.read(read, maxBytes, breakOff);
+const HEAD_READ = 'undici:request:headers';
 const HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: application/fhir+json\r\n';
 
 describe('an answer that is held whole', () => {
@@ -107,7 +110,8 @@ describe('breaking off', () => {
     for (let i = 0; i < 8; i += 1) {
       const breakOff = new BreakOff();
       const call = failing(upstream.read({ ...read, path: '/Task/slow' }, 1_000, breakOff));
-      setTimeout(() => breakOff.abort(reason), 5);
+      await until(() => server.received.length > i);
+      breakOff.abort(reason);
       expect(await call).toBe(reason);
     }
     await expect(whole(upstream)).resolves.toMatchObject({ status: 200 });
@@ -116,8 +120,10 @@ describe('breaking off', () => {
   it('ends a call in the middle of its answer', async () => {
     const server = keep(await startRawServer((socket) => socket.write(`${HEAD}content-length: 10\r\n\r\n{"a"`)));
     const breakOff = new BreakOff();
+    const begun = nextHead();
     const call = failing(whole(upstreamOf(server.url), 1_000, breakOff));
-    setTimeout(() => breakOff.abort(reason), 30);
+    await begun;
+    breakOff.abort(reason);
     expect(await call).toMatchObject({ options: { reason: 'upstream_broke_off', cause: reason } });
   });
 
@@ -146,3 +152,15 @@ describe('breaking off', () => {
     expect((await whole(upstream)).status).toBe(200);
   });
 });
+
+/** When a client of this process has read the head of an answer. */
+function nextHead(): Promise<void> {
+  return new Promise((resolve) => {
+    const onHead = (): void => {
+      unsubscribe(HEAD_READ, onHead);
+      // The reader of the answer gets it in this turn.
+      setImmediate(resolve);
+    };
+    subscribe(HEAD_READ, onHead);
+  });
+}
