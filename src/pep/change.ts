@@ -135,7 +135,8 @@ function patchOf({ authenticated }: Permitted): Promise<JsonPatch> {
   return authenticated.patch();
 }
 
-async function mayReadAll(
+/** Whether the caller may see every element of a resource: only then what is stored may show in what becomes of a write. */
+export async function mayReadAll(
   permitted: Permitted,
   record: RequestRecord,
   options: RepresentationOptions,

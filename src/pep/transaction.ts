@@ -15,7 +15,7 @@ import type { Reply } from './reply.ts';
 import type { Authenticated, Decided, Permitted } from './stages.ts';
 import type { Reason } from '../usecase/decision.ts';
 import { answerEntry, readEntries, type Ready } from './transaction-answer.ts';
-import { prepareChange } from './change.ts';
+import { mayReadAll, prepareChange } from './change.ts';
 import { resolveConditional, type CriteriaOptions, type Match } from './conditional.ts';
 import { prepareCreate } from './create.ts';
 import { prepareDelete } from './delete.ts';
@@ -309,6 +309,14 @@ async function prepare(
       reason: 'interaction_not_in_transactions',
       text: `${permitted.verdict.rule.id}: ${interaction.kind} is carried out alone or in a batch`,
     };
+  // What is stored may hold a name that an entry is given: whether it does would show.
+  const isNamed = entries.some((each) => each.fullUrl !== undefined);
+  if (
+    interaction.kind === 'patch' &&
+    isNamed &&
+    !(await mayReadAll(permitted, record, options, interaction.type, interaction.id))
+  )
+    return { outcome: 'denied', reason: 'patch_reads_without_right' };
   // Code of a use case follows single writes only.
   if (guard?.kind !== 'changes') return { outcome: 'denied', reason: 'guard_not_in_bundles' };
   return prepareChange(permitted, guard.changes, entry.ifMatch, record, options, named, (resource) =>

@@ -351,6 +351,16 @@ describe('a patch in a transaction', () => {
     expect(upstream()).toEqual([]);
   });
 
+  it('by who may not read is no question whether a name stands in what is stored', async () => {
+    const add = [{ op: 'add', path: '/status', value: 'final' }];
+    server.put('mine-1', observation({ hasMember: [{ reference: A }] }), '3');
+    const named = { fullUrl: A, ...createIf('fresh') };
+    for (const id of ['mine-1', 'mine-2'])
+      expect((await post('transaction', [named, patch(`Observation/${id}`, add)], 'blind')).status).toBe(403);
+    expect(upstream().filter((line) => line.startsWith('POST'))).toEqual([]);
+    expect((await post('transaction', [patch('Observation/mine-1', add)], 'blind')).status).toBe(200);
+  });
+
   it('may refer to what another entry creates, as an update may', async () => {
     const made = { fullUrl: A, resource: observation(), request: { method: 'POST', url: 'Observation' } };
     expect((await post('transaction', [made, patch('Observation/mine-1', [noteOf(A)])])).status).toBe(200);
