@@ -2,7 +2,10 @@ import type { JsonObject } from './json.ts';
 import type { Parameter } from './parameter.ts';
 
 /*
- * Glossary. An interaction is what a FHIR request asks for (http.html, "Interactions"); its `kind` is FHIR's own word. A request is
+ * Begin here. Then, in the order of a request: `target.ts` (path and query, decoded once), `parse-interaction.ts` (which of these it is), `parameter.ts`,
+ * `parameter-names.ts` and `parameter-values.ts` (what may be asked), `media.ts` (formats), `json.ts` (bodies), `print-interaction.ts` (what goes upstream).
+ *
+ * An interaction is what a FHIR request asks for (http.html, "Interactions"); its `kind` is FHIR's own word. A request is
  * parsed into exactly one of these (`parse-interaction.ts`) and what goes upstream is printed from it (`print-interaction.ts`): nothing
  * of the original request survives beside it. `head` is true where HEAD came in: judged and sent as GET, the body is dropped.
  * `_format` and `_pretty` are never among the parameters: `media.ts` resolves them.

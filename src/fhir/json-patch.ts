@@ -8,6 +8,7 @@ export type JsonPatchStep =
   | { readonly op: 'remove'; readonly path: Pointer }
   | { readonly op: 'move' | 'copy'; readonly path: Pointer; readonly from: Pointer };
 
+/** A JSON Patch, read: its steps in order. */
 export type JsonPatch = readonly JsonPatchStep[];
 
 /** Reference tokens, outermost first. */

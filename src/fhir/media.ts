@@ -1,6 +1,6 @@
 import { GatewayError } from '../errors.ts';
 import type { Interaction, PatchFormat } from './interaction.ts';
-import type { QueryPair } from './target.ts';
+import { invalidParameter, type QueryPair } from './target.ts';
 import { FHIR_VERSION_PARAMETER, type FhirVersion } from './version.ts';
 
 /**
@@ -28,6 +28,7 @@ const XML_TYPES: ReadonlySet<string> = new Set([...FHIR_XML_TYPES, 'application/
 const XML_FORMATS: ReadonlySet<string> = new Set([...XML_TYPES, 'xml', 'application/fhir xml', 'application/xml fhir']);
 const MAX_RANGES = 32;
 
+/** What says in which format an answer is wanted. */
 export interface AnswerRequest {
   readonly interaction: Interaction;
   readonly version: FhirVersion;
@@ -267,8 +268,4 @@ function unsupported(allowed: string | undefined, acceptPatch?: readonly string[
     fields: [{ field: 'Content-Type', problem }],
     ...(acceptPatch === undefined ? {} : { acceptPatch }),
   });
-}
-
-function invalidParameter(field: string, problem: string): GatewayError {
-  return new GatewayError('invalid_parameter', `${field} ${problem}`, { fields: [{ field, problem }] });
 }

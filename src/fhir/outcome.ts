@@ -38,6 +38,7 @@ export interface OperationOutcome {
   readonly issue: readonly OutcomeIssue[];
 }
 
+/** One issue, as it stands in the resource. */
 export interface OutcomeIssue {
   readonly severity: 'fatal' | 'error' | 'information';
   readonly code: IssueCode | 'informational';

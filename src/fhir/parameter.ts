@@ -1,6 +1,6 @@
-import { GatewayError } from '../errors.ts';
+import type { GatewayError } from '../errors.ts';
 import { isResourceType, type FhirVersion } from './version.ts';
-import type { QueryPair } from './target.ts';
+import { invalidParameter, type QueryPair } from './target.ts';
 
 /**
  * One parameter of a search, history, operation or read. Parameters of one request are a list: entries are ANDed, `values` within one
@@ -17,15 +17,17 @@ export interface Parameter {
   readonly chain?: readonly ChainLink[];
   /** `_has:Observation:patient:code`: each hop back, then `chain` holds the `code`. */
   readonly reverse?: readonly ReverseLink[];
-  /** The alternatives, at least one, none empty. FHIR's escapes (`\,` `\|` `\$` `\\`) are kept: see `unescapeValue`. */
+  /** The alternatives, at least one, none empty. FHIR's escapes (`\,` `\|` `\$` `\\`; search.html, "Escaping") are kept. */
   readonly values: readonly string[];
 }
 
+/** One name of a chain, and what it is limited to (`Patient`, `exact`). */
 export interface ChainLink {
   readonly name: string;
   readonly modifier?: string;
 }
 
+/** One hop of `_has`: the type that refers, and the search parameter by which it does. */
 export interface ReverseLink {
   readonly type: string;
   readonly reference: string;
@@ -49,21 +51,21 @@ export function parseParameter(pair: QueryPair, version: FhirVersion): Parameter
   if (NAME.test(key)) return { key, name: key, values };
   if (key.startsWith('_has:')) return { key, name: '_has', ...parseReverse(key, version), values };
   const links = key.split('.');
-  if (links.length > MAX_CHAIN) throw invalid(key);
+  if (links.length > MAX_CHAIN) throw invalidName(key);
   const [first, ...chain] = links.map((link) => parseLink(key, link));
-  if (first === undefined) throw invalid(key);
+  if (first === undefined) throw invalidName(key);
   return chain.length === 0 ? { key, ...first, values } : { key, ...first, chain, values };
 }
 
 function parseLink(key: string, link: string): ChainLink {
   const colon = link.indexOf(':');
   if (colon === -1) {
-    if (!NAME.test(link)) throw invalid(key);
+    if (!NAME.test(link)) throw invalidName(key);
     return { name: link };
   }
   const name = link.slice(0, colon);
   const modifier = link.slice(colon + 1);
-  if (!NAME.test(name) || !MODIFIER.test(modifier)) throw invalid(key);
+  if (!NAME.test(name) || !MODIFIER.test(modifier)) throw invalidName(key);
   return { name, modifier };
 }
 
@@ -78,7 +80,7 @@ function parseReverse(
   while (parts[at] === '_has' && reverse.length < MAX_CHAIN) {
     const type = parts[at + 1] ?? '';
     const reference = parts[at + 2] ?? '';
-    if (!isResourceType(version, type) || !NAME.test(reference)) throw invalid(key);
+    if (!isResourceType(version, type) || !NAME.test(reference)) throw invalidName(key);
     reverse.push({ type, reference });
     at += 3;
   }
@@ -87,7 +89,7 @@ function parseReverse(
     .join(':')
     .split('.')
     .map((link) => parseLink(key, link));
-  if (chain.length > MAX_CHAIN) throw invalid(key);
+  if (chain.length > MAX_CHAIN) throw invalidName(key);
   return { reverse, chain };
 }
 
@@ -100,7 +102,7 @@ function splitAlternatives(key: string, value: string): readonly string[] {
     if (character === '\\') {
       const next = value.charAt(index + 1);
       if (next !== ',' && next !== '|' && next !== '$' && next !== '\\')
-        throw invalidValue(key, 'has an escape that FHIR does not know');
+        throw invalidParameter(shownName(key), 'has an escape that FHIR does not know');
       index += 1;
     } else if (character === ',') {
       values.push(value.slice(start, index));
@@ -108,23 +110,13 @@ function splitAlternatives(key: string, value: string): readonly string[] {
     }
   }
   values.push(value.slice(start));
-  if (values.includes('')) throw invalidValue(key, 'has an empty alternative');
+  if (values.includes('')) throw invalidParameter(shownName(key), 'has an empty alternative');
   return values;
 }
 
 /** The pair that `parseParameter` reads as this parameter. */
 export function printParameter(parameter: Parameter): QueryPair {
   return { name: parameter.key, value: parameter.values.join(',') };
-}
-
-/** A value as text: `\,` is a comma, `\|` a bar, `\$` a dollar sign, `\\` a backslash (FHIR search.html, "Escaping"). */
-export function unescapeValue(value: string): string {
-  return value.includes('\\') ? value.replace(/\\([,|$\\])/g, '$1') : value;
-}
-
-/** Text as a value that means just that text. */
-export function escapeValue(text: string): string {
-  return text.replace(/[,|$\\]/g, '\\$&');
 }
 
 /** Splits a date, number or quantity value into its comparison and the rest; without prefix it is `eq`. */
@@ -137,28 +129,12 @@ function isPrefix(text: string): text is Prefix {
   return PREFIXES.has(text);
 }
 
-/** Splits a token value: `system|code`, `|code` (no system: `''`), `system|` (any code: `''`), `code` (any system: undefined). */
-export function splitToken(value: string): { readonly system?: string; readonly code: string } {
-  for (let index = 0; index < value.length; index += 1) {
-    const character = value.charAt(index);
-    if (character === '\\') index += 1;
-    else if (character === '|')
-      return { system: unescapeValue(value.slice(0, index)), code: unescapeValue(value.slice(index + 1)) };
-  }
-  return { code: unescapeValue(value) };
-}
-
-function invalid(key: string): GatewayError {
-  const problem = 'is not a well-formed parameter name';
-  return new GatewayError('invalid_parameter', `${describe(key)} ${problem}`, { fields: [{ field: describe(key), problem }] });
-}
-
-function invalidValue(key: string, problem: string): GatewayError {
-  return new GatewayError('invalid_parameter', `${describe(key)} ${problem}`, { fields: [{ field: describe(key), problem }] });
+function invalidName(key: string): GatewayError {
+  return invalidParameter(shownName(key), 'is not a well-formed parameter name');
 }
 
 /** A parameter name that may stand in a message: as it is when it is plain, else only that it is not. */
-export function describe(key: string): string {
+export function shownName(key: string): string {
   // A number may be somebody's.
   return /^[A-Za-z0-9_.:-]{1,64}$/.test(key) && !/\d{6}/.test(key) ? key : 'a parameter';
 }

@@ -3,11 +3,11 @@ import type { Interaction, PatchFormat, SearchVia } from './interaction.ts';
 import type { JsonObject } from './json.ts';
 import { resolvePatchFormat } from './media.ts';
 import { readOperationInput, unjudged } from './operation-input.ts';
-import { describe, parseParameter, type Parameter } from './parameter.ts';
+import { parseParameter, shownName, type Parameter } from './parameter.ts';
 import { interactionPath } from './print-interaction.ts';
 import { CONTINUATION, isKnownParameter, type ParameterUse } from './parameter-names.ts';
 import { valueFault, repeatsSingle } from './parameter-values.ts';
-import { parseQuery, type QueryPair } from './target.ts';
+import { invalidParameter, parseQuery, type QueryPair } from './target.ts';
 import { isId, isResourceType, type FhirVersion } from './version.ts';
 
 /** A request as the edge and `parseTarget` leave it, below the FHIR base. */
@@ -287,7 +287,7 @@ function unknownParameter(name: string): GatewayError {
 }
 
 function malformed(name: string, problem: string): GatewayError {
-  return new GatewayError('invalid_parameter', `${describe(name)} ${problem}`, { fields: [{ field: describe(name), problem }] });
+  return invalidParameter(shownName(name), problem);
 }
 
 function invalidIfNoneExist(problem: string): GatewayError {

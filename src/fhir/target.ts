@@ -94,7 +94,7 @@ export function parseQuery(raw: string): readonly QueryPair[] {
   while (start <= raw.length) {
     let end = raw.indexOf('&', start);
     if (end === -1) end = raw.length;
-    if (pairs.length === MAX_PAIRS) throw invalidQuery('query', `has more than ${String(MAX_PAIRS)} parameters`);
+    if (pairs.length === MAX_PAIRS) throw invalidParameter('query', `has more than ${String(MAX_PAIRS)} parameters`);
     pairs.push(parsePair(raw, start, end));
     start = end + 1;
   }
@@ -106,15 +106,16 @@ function parsePair(raw: string, start: number, end: number): QueryPair {
   for (let index = start; index < end; index += 1) {
     const code = raw.charCodeAt(index);
     if (code === 0x3d && equals === -1) equals = index;
-    else if (code !== 0x25 && RAW_QUERY[code] !== 1) throw invalidQuery('query', 'has a character that must be escaped');
+    else if (code !== 0x25 && RAW_QUERY[code] !== 1) throw invalidParameter('query', 'has a character that must be escaped');
   }
   // A server may take a name without value for "no restriction" (real-servers.md §1.1.7).
-  if (equals === -1) throw invalidQuery('query', 'has a parameter without "="');
+  if (equals === -1) throw invalidParameter('query', 'has a parameter without "="');
   const name = decodeForm(raw.slice(start, equals));
-  if (name === '') throw invalidQuery('query', 'has a parameter without a name');
-  if (name.toLowerCase() === 'access_token') throw invalidQuery('access_token', 'a token belongs in the Authorization header');
+  if (name === '') throw invalidParameter('query', 'has a parameter without a name');
+  if (name.toLowerCase() === 'access_token')
+    throw invalidParameter('access_token', 'a token belongs in the Authorization header');
   const value = decodeForm(raw.slice(equals + 1, end));
-  if (value === '') throw invalidQuery('query', 'has a parameter without a value');
+  if (value === '') throw invalidParameter('query', 'has a parameter without a value');
   return { name, value };
 }
 
@@ -131,7 +132,7 @@ function decodeForm(raw: string): string {
   }
   for (let index = 0; index < text.length; index += 1) {
     const code = text.charCodeAt(index);
-    if (code < 0x20 || code === 0x7f) throw invalidQuery('query', 'has a control character');
+    if (code < 0x20 || code === 0x7f) throw invalidParameter('query', 'has a control character');
   }
   return text;
 }
@@ -164,6 +165,7 @@ function invalidTarget(problem: string): GatewayError {
   return new GatewayError('invalid_target', `request target ${problem}`, { fields: [{ field: 'path', problem }] });
 }
 
-function invalidQuery(field: string, problem: string): GatewayError {
+/** The refusal of a parameter: which one (nothing of its value), and what is wrong or allowed. */
+export function invalidParameter(field: string, problem: string): GatewayError {
   return new GatewayError('invalid_parameter', `${field} ${problem}`, { fields: [{ field, problem }] });
 }

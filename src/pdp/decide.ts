@@ -49,8 +49,10 @@ export interface DenyVerdict {
   readonly cause?: unknown;
 }
 
+/** What the PDP says: a permit with all that carrying it out needs, or a denial. */
 export type Verdict = PermitVerdict | DenyVerdict;
 
+/** The PDP. */
 export interface DecisionPoint {
   /** Never throws for what a use case does: that is a denial. */
   decide(question: Question): Promise<Verdict>;

@@ -39,6 +39,7 @@ export function establishPatient(
   }
 }
 
+/** Whether no patient was found, and why. */
 export function isFault(found: PatientContext | RuleFault): found is RuleFault {
   return 'code' in found;
 }
