@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import chart from '../attack/chart/index.ts';
+import { defineUseCase, permitByRule } from '../../src/usecase/index.ts';
 import { startGate, type FhirHandler, type TestGate } from '../support/gate.ts';
 import { createObservationServer, type ObservationServer } from '../support/observations.ts';
 import { WRITES } from '../support/writes-use-case.ts';
@@ -491,6 +492,57 @@ describe('conditional writes in a transaction', () => {
 function noteOf(reference: string) {
   return { op: 'add', path: '/note', value: [{ authorReference: { reference } }] };
 }
+
+describe('a history in a transaction', () => {
+  let histories: TestGate;
+  beforeAll(async () => {
+    histories = await startGate({
+      useCase: defineUseCase({
+        id: 'histories',
+        title: 'Histories',
+        parseConfig: () => ({}),
+        roles: [
+          {
+            id: 'reader',
+            purpose: 'histories',
+            scopes: [],
+            fhirVersion: 'R4',
+            rules: [
+              { id: 'history', interaction: 'history-instance', types: ['Patient'], instance: ['mine'] },
+              { id: 'bundle', interaction: 'bundle', types: [] },
+            ],
+          },
+        ],
+        decide: permitByRule,
+      }),
+    });
+  });
+  afterAll(() => histories.close());
+
+  it.each([
+    ['mine', 200],
+    ['other', 502],
+  ])('is judged as alone: one of %s is %i', async (id, status) => {
+    histories.fhir = (_request, response) => {
+      const found = { fullUrl: `http://any.example/fhir/Patient/${id}`, resource: { resourceType: 'Patient', id } };
+      const history = { resourceType: 'Bundle', type: 'history', entry: [found] };
+      const entry = [{ resource: history, response: { status: '200' } }];
+      response.writeHead(200, { 'content-type': 'application/fhir+json' });
+      response.end(JSON.stringify({ resourceType: 'Bundle', type: 'transaction-response', entry }));
+    };
+    const answer = await histories.get(
+      '/a/fhir',
+      {
+        authorization: `Bearer ${histories.token({ facts: { service: 'histories' } })}`,
+        'content-type': 'application/fhir+json',
+      },
+      'POST',
+      JSON.stringify({ resourceType: 'Bundle', type: 'transaction', entry: [get('Patient/mine/_history')] }),
+    );
+    expect(answer.status).toBe(status);
+    expect(answer.body.includes('any.example')).toBe(false);
+  });
+});
 
 describe('a caller whose rules look at nothing that is stored', () => {
   let reading: TestGate;
