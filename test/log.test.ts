@@ -26,7 +26,7 @@ describe('the log', () => {
   });
 
   it('writes what a turn has logged when that turn ends, not when the process does', () => {
-    const { lines } = run(`log.info('now'); setTimeout(() => process.kill(process.pid, 'SIGKILL'), 50);`);
+    const { lines } = run(`log.info('now'); setTimeout(() => process.kill(process.pid, 'SIGKILL'), 2_000);`);
     expect(lines).toMatchObject([{ level: 'info', msg: 'now', product: 'sluis' }]);
   });
 

@@ -77,7 +77,7 @@ describe('verification of the journal', () => {
     }
     expect(tried).toBeGreaterThan(3_000);
     expect(missed).toEqual([]);
-  }, 120_000);
+  }, 240_000);
 
   it('names tenant, instance, sequences and lines of an edit', async () => {
     const breaks = await breaksAfter((directory, names) => {

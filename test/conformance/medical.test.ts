@@ -15,7 +15,7 @@ let west: Offered;
 beforeAll(async () => {
   sandbox = await startDemoSandbox();
   west = (await offer(sandbox, [WEST])).get(WEST)!;
-}, 60_000);
+}, 240_000);
 
 afterAll(async () => {
   await sandbox.close();

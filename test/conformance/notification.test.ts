@@ -12,7 +12,7 @@ let token: string;
 beforeAll(async () => {
   sandbox = await startDemoSandbox();
   token = await tokenFor(sandbox, OOST, { purpose: 'eOverdracht-receiver', expiresInS: 3600 }, WEST);
-}, 60_000);
+}, 240_000);
 
 afterAll(async () => {
   await sandbox.close();

@@ -35,7 +35,7 @@ beforeAll(async () => {
   west = offered.get(WEST)!;
   noord = offered.get(NOORD)!;
   token = await taskToken(WEST, west);
-}, 60_000);
+}, 240_000);
 
 afterAll(async () => {
   await sandbox.close();

@@ -78,12 +78,12 @@ beforeAll(async () => {
     environment = { ...environment, DATABASE_URL: url.toString() };
   }
   sandbox = await startDemoSandbox(environment);
-}, 60_000);
+}, 240_000);
 
 afterAll(async () => {
   await sandbox.close();
   if (URL_OF_SERVER !== undefined) await administer(`drop database ${database} with (force)`);
-}, 60_000);
+}, 240_000);
 
 describe(`a gateway on ${URL_OF_SERVER === undefined ? 'SQLite' : 'PostgreSQL'} that is killed`, () => {
   it.each(POINTS)(

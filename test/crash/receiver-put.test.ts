@@ -12,7 +12,7 @@ let sandbox: Sandbox;
 
 beforeAll(async () => {
   sandbox = await startDemoSandbox();
-}, 60_000);
+}, 240_000);
 
 afterAll(() => sandbox.close());
 
@@ -55,7 +55,7 @@ describe.each([
     if (delayMs > 0) await sleep(delayMs + 1_500);
     expect((await send(sandbox, 'GET', HANDOFF, { token: await heldToken(`/${DOSSIER.nursingHandoff}`) })).status).toBe(403);
     await transferWhen(sandbox, west.id, (each) => at(each, 'status') === 'completed' && at(each, 'settled') === true);
-  }, 60_000);
+  }, 240_000);
 });
 
 /** A token with the home care's own credentials for the path, as its node finds them. */

@@ -11,7 +11,7 @@ let sandbox: Sandbox;
 
 beforeAll(async () => {
   sandbox = await startDemoSandbox();
-}, 60_000);
+}, 240_000);
 
 afterAll(async () => {
   await sandbox.close();

@@ -32,7 +32,7 @@ export async function request(
   const response = await fetch(url, {
     method,
     redirect: 'manual',
-    signal: AbortSignal.timeout(30_000),
+    signal: AbortSignal.timeout(60_000),
     headers: {
       ...(body === undefined || body instanceof URLSearchParams ? {} : { 'content-type': 'application/json' }),
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
@@ -75,7 +75,7 @@ export function control(sandbox: Sandbox, method: string, path: string, body?: u
 }
 
 /** Asks until `holds`. @throws Error with the last answer when it did not within the time */
-export async function eventually<T>(ask: () => Promise<T>, holds: (value: T) => boolean, forMs = 20_000): Promise<T> {
+export async function eventually<T>(ask: () => Promise<T>, holds: (value: T) => boolean, forMs = 60_000): Promise<T> {
   const signal = AbortSignal.timeout(forMs);
   for (;;) {
     const value = await ask();

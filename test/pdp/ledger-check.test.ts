@@ -48,6 +48,7 @@ interface World {
   readonly tenant?: Partial<Tenant>;
   readonly role?: Partial<Role>;
   readonly interaction?: Interaction;
+  readonly deadlineMs?: number;
 }
 
 function interaction(method: string, ...segments: string[]): Interaction {
@@ -72,7 +73,7 @@ async function ask(
   const point = createDecisionPoint({
     registry: createRegistry([useCase]),
     settings: { serves: () => world.serves ?? true, configOf: () => undefined },
-    deadlineMs: 50,
+    deadlineMs: world.deadlineMs ?? 60_000,
     sources: {
       matching: () => {
         questions += 1;
@@ -160,21 +161,24 @@ describe('a decision', () => {
       reason: { code: 'decision_failed' },
       cause: expect.any(Error) as unknown,
     });
-    const slow = await ask({ decide: () => new Promise(() => undefined) });
+    const slow = await ask({ deadlineMs: 50, decide: () => new Promise(() => undefined) });
     expect(slow.verdict).toMatchObject({ effect: 'deny', reason: { code: 'decision_timed_out' } });
   });
 
   it('looks nothing up once its time is over', async () => {
-    let late: Promise<unknown> = Promise.resolve('nothing asked');
-    await ask({
+    const over = Promise.withResolvers<undefined>();
+    const late = Promise.withResolvers<unknown>();
+    const { verdict } = await ask({
+      deadlineMs: 50,
       decide: async (information) => {
-        await new Promise((resolve) => setTimeout(resolve, 80));
-        late = information.read('Task', '1').catch((error: unknown) => error);
+        await over.promise;
+        late.resolve(await information.read('Task', '1').catch((error: unknown) => error));
         return deny('late');
       },
     });
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    expect(await late).toMatchObject({ message: 'the time for the decision is over' });
+    expect(verdict).toMatchObject({ effect: 'deny', reason: { code: 'decision_timed_out' } });
+    over.resolve(undefined);
+    expect(await late.promise).toMatchObject({ message: 'the time for the decision is over' });
   });
 
   it('refuses a write that no guard looks at', async () => {

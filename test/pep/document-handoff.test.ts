@@ -22,7 +22,7 @@ const start = (document: 'upstream' | 'assemble'): Promise<Sandbox> => {
 
 beforeAll(async () => {
   sandboxes = { upstream: await start('upstream'), assemble: await start('assemble') };
-}, 90_000);
+}, 240_000);
 
 afterAll(async () => {
   await sandboxes.upstream.close();

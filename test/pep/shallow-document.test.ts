@@ -28,7 +28,7 @@ beforeAll(async () => {
     each.id === OOST && each.tenant !== undefined ? { ...each, tenant: { ...each.tenant, fhirUrl: called } } : each,
   );
   sandbox = await startSandbox({ definition: { name: 'shallow', organizations }, ports: 'auto', environment: process.env });
-}, 60_000);
+}, 240_000);
 
 afterAll(async () => {
   await sandbox.close();

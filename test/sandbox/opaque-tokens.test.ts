@@ -19,7 +19,7 @@ beforeAll(async () => {
     ports: 'auto',
     environment: { ...process.env, DATABASE_URL: undefined },
   });
-}, 60_000);
+}, 240_000);
 
 afterAll(async () => {
   await sandbox.close();

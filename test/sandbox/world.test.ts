@@ -19,7 +19,7 @@ let sandbox: Sandbox;
 
 beforeAll(async () => {
   sandbox = await startDemoSandbox();
-}, 60_000);
+}, 240_000);
 
 afterAll(async () => {
   await sandbox.close();
@@ -221,7 +221,7 @@ describe('POST /clock and POST /gateway', () => {
       expect((await gate(VITAL, granted)).status).toBe(200);
       expect(listAt((await api(sandbox, SENDER, 'GET', '/eoverdracht/transfers')).json, 'items')).toHaveLength(1);
     },
-    60_000,
+    240_000,
   );
 
   it('a frozen gateway holds its callers, and answers them when it goes on', async () => {
@@ -235,7 +235,7 @@ describe('POST /clock and POST /gateway', () => {
     expect((await control(sandbox, 'POST', '/clock', { advanceS: 1 })).status).toBe(409);
     await control(sandbox, 'POST', '/gateway', { action: 'resume' });
     expect((await waiting).status).toBe(401);
-  }, 60_000);
+  }, 240_000);
 
   it.each([
     ['POST', '/gateway', { action: 'explode' }, 400],
@@ -268,6 +268,6 @@ describe('npm run sandbox', () => {
       expect(folders.map((folder) => existsSync(folder))).toEqual(folders.map(() => false));
       await expect(fetch(`${running.description.internal}/health/live`)).rejects.toThrow();
     },
-    60_000,
+    240_000,
   );
 });

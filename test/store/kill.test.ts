@@ -12,7 +12,7 @@ describe('a process that is killed in the middle of committing', () => {
       const location = { ...test.location, directory: join(test.location.directory, 'killed') };
       const acknowledged: string[] = [];
       for (let round = 0; round < 4; round += 1) {
-        acknowledged.push(...(await commitAndDie(JSON.stringify(location), `r${round}`, 20 + Math.random() * 150)));
+        acknowledged.push(...(await commitAndDie(JSON.stringify(location), `r${round}`, 3 + Math.floor(Math.random() * 60))));
         const database = await openDatabase({ ...location, logger: createLogger('silent') });
         const records = (await database.query.selectFrom('record').select('id').execute()).map((row) => row.id).sort();
         const jobs = (await database.query.selectFrom('job').select('key').execute()).map((row) => row.key).sort();
@@ -27,18 +27,16 @@ describe('a process that is killed in the middle of committing', () => {
   });
 });
 
-/** @returns what the process had acknowledged when it was killed, some time after its first commit. */
-async function commitAndDie(location: string, prefix: string, afterMs: number): Promise<readonly string[]> {
+/** @returns what the process had acknowledged when it was killed, when it had acknowledged at least `atLeast`. */
+async function commitAndDie(location: string, prefix: string, atLeast: number): Promise<readonly string[]> {
   const script = join(import.meta.dirname, 'commit-for-ever.ts');
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, location, prefix], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let output = '';
-  let armed = false;
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text;
-    if (!armed) setTimeout(() => child.kill('SIGKILL'), afterMs);
-    armed = true;
+    if (output.split('\n').length > atLeast) child.kill('SIGKILL');
   });
   await new Promise((resolve) => child.once('close', resolve));
   // The last line may be cut: not acknowledged.

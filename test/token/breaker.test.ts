@@ -41,7 +41,11 @@ describe('a dead node (one tenant’s)', () => {
   let ask: (id: Id) => Call;
 
   beforeEach(async () => {
-    [closers, clock, asked, dead, servers] = [[], createStandingClock(), new Set(), 'silent', new Map()];
+    closers = [];
+    clock = createStandingClock();
+    asked = new Set();
+    dead = 'silent';
+    servers = new Map();
     const nowS = clock.now().getTime() / 1000;
     const active = (id: Id) => JSON.stringify({ active: true, iss: URL_OF(id), scope: 'x', iat: nowS, exp: nowS + 60 });
     const tenants = new Map<string, Tenant>();
