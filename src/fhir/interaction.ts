@@ -315,6 +315,11 @@ export function isOfVersion({ kind }: Interaction): boolean {
   }
 }
 
+/** Whether the answer is a list of entries: a search or a history. */
+export function isListing(kind: InteractionKind): boolean {
+  return kind.startsWith('search-') || kind.startsWith('history-');
+}
+
 /** The resource type that an interaction is about; undefined at system level and for `*`. */
 export function interactionType(interaction: Interaction): string | undefined {
   if (!('type' in interaction) || interaction.type === '*') return undefined;

@@ -9,8 +9,9 @@ export type ParameterUse = 'none' | 'read' | 'history' | 'search' | 'criteria' |
 export type SearchParameterType =
   'composite' | 'date' | 'number' | 'quantity' | 'reference' | 'string' | 'token' | 'uri' | 'special';
 
-const SHOWN: ReadonlySet<string> = new Set(['_summary', '_elements']);
-const HISTORY: ReadonlySet<string> = new Set(['_count', '_since', '_at', '_list', ...SHOWN]);
+/** With one of these a resource comes without some of its elements: nothing can be proved on it, or filtered by. */
+export const SHORTENING: ReadonlySet<string> = new Set(['_elements', '_summary']);
+const HISTORY: ReadonlySet<string> = new Set(['_count', '_since', '_at', '_list', ...SHORTENING]);
 
 /** Parameters of every type (search.html, "Parameters for all resources"). */
 const COMMON: ReadonlyMap<string, SearchParameterType> = new Map([
@@ -37,7 +38,7 @@ const RESULT: ReadonlySet<string> = new Set([
   '_total',
   '_contained',
   '_containedType',
-  ...SHOWN,
+  ...SHORTENING,
 ]);
 /** What servers put into the links of a page: known, so that policy denies them (attack case P23); only sealed links are ever followed. */
 const PAGING: ReadonlySet<string> = new Set(['_getpages', '_getpagesoffset', '_pageId', '_bundletype']);
@@ -110,11 +111,11 @@ export function isKnownParameter(parameter: Parameter, use: ParameterUse, versio
     case 'none':
       return false;
     case 'read':
-      return SHOWN.has(parameter.key);
+      return SHORTENING.has(parameter.key);
     case 'history':
       return HISTORY.has(parameter.key) || parameter.key === CONTINUATION;
     case 'capabilities':
-      return SHOWN.has(parameter.key) || (version === 'R4' && parameter.key === 'mode');
+      return SHORTENING.has(parameter.key) || (version === 'R4' && parameter.key === 'mode');
     case 'operation':
       // Each operation has its own; which ones a caller may use is the policy's list. The underscore is FHIR's own (search.html).
       return (

@@ -1,5 +1,6 @@
-import type { Interaction } from '../fhir/interaction.ts';
+import { isListing, type Interaction } from '../fhir/interaction.ts';
 import { withValues } from '../fhir/operation-input.ts';
+import { SHORTENING } from '../fhir/parameter-names.ts';
 import { parseParameter, type Parameter } from '../fhir/parameter.ts';
 import type { FhirVersion } from '../fhir/version.ts';
 import type { Narrowing } from '../usecase/decision.ts';
@@ -44,7 +45,7 @@ export function narrow(interaction: Interaction, wanted: Wanted): Narrowed | Rul
     return narrowings.length === 0 ? { interaction, proofs } : unfit;
   }
   // What is proved on the answer must be in it (attack cases Q25, Q50).
-  if (proofs.length > 0 && interaction.parameters.some(({ key }) => key === '_elements' || key === '_summary'))
+  if (proofs.length > 0 && interaction.parameters.some(({ key }) => SHORTENING.has(key)))
     return { code: 'obligation_unfit', text: 'a proof needs all elements: no _elements and no _summary' };
   let parameters = interaction.parameters;
   if (rule.patient?.from === 'parameter') parameters = inOneForm(parameters, rule.patient.parameters, wanted.version);
@@ -55,7 +56,7 @@ export function narrow(interaction: Interaction, wanted: Wanted): Narrowed | Rul
     parameters = added;
   }
   // A read has no pages: `_count` would make a request of it that is none (FHIR knows it for searches and histories).
-  if (maxCount !== undefined && !('via' in interaction) && !interaction.kind.startsWith('history')) return pageless;
+  if (maxCount !== undefined && !isListing(interaction.kind)) return pageless;
   if (maxCount !== undefined) parameters = bounded(parameters, maxCount, wanted.version);
   if (parameters === interaction.parameters) return { interaction, proofs };
   if (!('input' in interaction)) return { interaction: { ...interaction, parameters }, proofs };

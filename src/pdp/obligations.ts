@@ -1,4 +1,5 @@
-import { isWrite, type Interaction } from '../fhir/interaction.ts';
+import { isListing, isWrite, type Interaction } from '../fhir/interaction.ts';
+import { SHORTENING } from '../fhir/parameter-names.ts';
 import { OBLIGATION_KINDS, obligationShapeFaults, REQUEST_HEADERS, RESPONSE_HEADERS } from '../usecase/check-obligations.ts';
 import type { ChangeGuard, Narrowing, Obligation } from '../usecase/decision.ts';
 import type { Filter, LocalAnswer, UseCase } from '../usecase/definition.ts';
@@ -123,9 +124,6 @@ export function resolveObligations(
   };
 }
 
-/** Parameters by which a resource comes without what a filter goes by (attack cases Q25, Q50). */
-const TAKES_AWAY: ReadonlySet<string> = new Set(['_elements', '_summary']);
-
 interface Fitting {
   readonly guard: Guard | undefined;
   readonly local: LocalAnswer<unknown> | undefined;
@@ -154,7 +152,7 @@ function fitFault(interaction: Interaction, fitting: Fitting): RuleFault | undef
     if (local !== undefined || narrowings.length > 0 || filters.length > 0)
       return { code: 'obligation_unfit', text: `what is for reads does not fit ${kind}` };
   }
-  if (filters.length > 0 && !isListed(kind)) return { code: 'obligation_unfit', text: `a filter is for lists, not for ${kind}` };
+  if (filters.length > 0 && !isListing(kind)) return { code: 'obligation_unfit', text: `a filter is for lists, not for ${kind}` };
   const isOperation = 'operation' in interaction;
   // What was written comes back as its own read has it, or not at all.
   const isAnswered = !isWrite(interaction) || isOperation || guard?.kind === 'code';
@@ -167,16 +165,12 @@ function fitFault(interaction: Interaction, fitting: Fitting): RuleFault | undef
     return { code: 'obligation_unfit', text: `the headers of the answer to ${kind} are the gate’s` };
   if (isWrite(interaction) && !isOperation && !isEmpty(fitting.requestHeaders))
     return { code: 'obligation_unfit', text: `what goes up of ${kind} has the gate’s own headers` };
-  if (filters.length > 0 && 'parameters' in interaction && interaction.parameters.some(({ key }) => TAKES_AWAY.has(key)))
+  // Attack cases Q25, Q50.
+  if (filters.length > 0 && 'parameters' in interaction && interaction.parameters.some(({ key }) => SHORTENING.has(key)))
     return { code: 'obligation_unfit', text: 'a filter needs all elements: no _elements and no _summary' };
   if ('type' in interaction && interaction.type === 'Binary' && (filters.length > 0 || redacted.length > 0))
     return { code: 'obligation_unfit', text: 'nobody looks inside a Binary' };
   return undefined;
-}
-
-/** Whether it is answered by entries that can be left out. */
-function isListed(kind: Interaction['kind']): boolean {
-  return kind.startsWith('search-') || kind.startsWith('history-');
 }
 
 function isEmpty(headers: object): boolean {

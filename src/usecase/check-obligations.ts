@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { isMemberOf } from '../fhir/choice.ts';
 import { isResourceType } from '../fhir/version.ts';
-import type { InteractionKind } from '../fhir/interaction.ts';
+import { isListing, type InteractionKind } from '../fhir/interaction.ts';
+import { SHORTENING } from '../fhir/parameter-names.ts';
 import type { Obligation } from './decision.ts';
 import type { UseCase } from './definition.ts';
 import type { Rule } from './rules.ts';
@@ -141,7 +142,7 @@ export function obligationFaults(
         insist(interaction.startsWith('search-'), `narrow is for searches, not for ${interaction}`);
         break;
       case 'filter':
-        insist(isListed(interaction), `filter is for searches and histories, not for ${interaction}`);
+        insist(isListing(interaction), `filter is for searches and histories, not for ${interaction}`);
         insistOn(useCase.filters, 'filter', obligation.filter);
         break;
       case 'redact':
@@ -160,7 +161,7 @@ export function obligationFaults(
         if (obligation.response !== undefined && interaction !== 'bundle') insistOnAnswer('headers');
         break;
       case 'max-count':
-        insist(isListed(interaction), `${interaction} has no pages`);
+        insist(isListing(interaction), `${interaction} has no pages`);
         break;
       case 'answer-locally':
         insist(!WRITES.has(interaction), `answer-locally is for reads, not for ${interaction}`);
@@ -178,10 +179,6 @@ function mayStep(changed: readonly string[], element: string): boolean {
   return changed.some((each) => each === '*' || isMemberOf(each, element) || isMemberOf(element, each));
 }
 
-function isListed(interaction: InteractionKind): boolean {
-  return interaction.startsWith('search-') || interaction.startsWith('history-');
-}
-
 /** What is proved on an answer, or filtered by, must be in it: with these it never matches (attack cases Q25, Q50). */
 function takenAwayFaults({ patient, narrow, obligations, parameters, interaction }: Rule): readonly string[] {
   const isProved = patient?.from === 'look-up' || patient?.from === 'parameter';
@@ -192,7 +189,7 @@ function takenAwayFaults({ patient, narrow, obligations, parameters, interaction
   ];
   const [reason] = reasons;
   if (reason === undefined) return [];
-  return ['_elements', '_summary']
+  return [...SHORTENING]
     .filter((key) => parameters !== undefined && Object.hasOwn(parameters, key))
     .map(
       (key) => `parameters.${key}: is always denied beside ${reason}, which needs all elements: leave out the one or the other`,

@@ -1,4 +1,4 @@
-import type { InteractionKind } from '../fhir/interaction.ts';
+import { isListing, type InteractionKind } from '../fhir/interaction.ts';
 import { parseInclude, type Include } from '../fhir/parameter-values.ts';
 import { isKnownParameter, searchParameterNames, searchParameterType, type ParameterUse } from '../fhir/parameter-names.ts';
 import { parseParameter } from '../fhir/parameter.ts';
@@ -19,7 +19,6 @@ const WITHOUT_TYPE: ReadonlySet<InteractionKind> = new Set([
 ]);
 const OPERATIONS: ReadonlySet<InteractionKind> = new Set(['operation-instance', 'operation-type', 'operation-system']);
 const SEARCHES: ReadonlySet<InteractionKind> = new Set(['search-type', 'search-system', 'search-compartment']);
-const LISTINGS: ReadonlySet<InteractionKind> = new Set([...SEARCHES, 'history-instance', 'history-type', 'history-system']);
 const INSTANCES: ReadonlySet<InteractionKind> = new Set([
   'read',
   'vread',
@@ -29,8 +28,6 @@ const INSTANCES: ReadonlySet<InteractionKind> = new Set([
   'history-instance',
   'operation-instance',
 ]);
-/** What has been seen cannot be unsaid, nor made up (attack case C11). */
-const READS: ReadonlySet<InteractionKind> = new Set([...LISTINGS, 'read', 'vread']);
 const CHANGES: ReadonlySet<InteractionKind> = new Set(['update', 'patch']);
 /** A conditional write is a search and then the write of what was found: each by its own rule. */
 const CONDITIONALS: ReadonlyMap<InteractionKind, InteractionKind> = new Map([
@@ -108,8 +105,9 @@ function shapeFaults(rule: Rule, { fhirVersion }: Role): readonly string[] {
     if (!holds) faults.push(fault);
   };
   insist(/^[a-z][a-z0-9-]*$/.test(id), 'id: must be lower-case letters, digits and hyphens');
+  // What has been seen cannot be unsaid, nor made up (attack case C11).
   insist(
-    !types.includes('AuditEvent') || READS.has(interaction),
+    !types.includes('AuditEvent') || isListing(interaction) || interaction === 'read' || interaction === 'vread',
     `types: AuditEvent is written by nobody; ${interaction} of it cannot be permitted`,
   );
   for (const type of types) insist(isResourceType(fhirVersion, type), `types: ${type} is no type of ${fhirVersion}`);
@@ -130,7 +128,7 @@ function shapeFaults(rule: Rule, { fhirVersion }: Role): readonly string[] {
   insist(instance === undefined || INSTANCES.has(interaction), `instance: ${interaction} names no id`);
   if (Array.isArray(instance)) for (const each of instance) insist(isId(String(each)), `instance: ${String(each)} is no id`);
   insist(maxCount === undefined || (Number.isInteger(maxCount) && maxCount >= 1), 'maxCount: must be a whole number from 1');
-  insist(maxCount === undefined || LISTINGS.has(interaction), `maxCount: ${interaction} has no pages`);
+  insist(maxCount === undefined || isListing(interaction), `maxCount: ${interaction} has no pages`);
   insist(
     ifMatch === undefined || CHANGES.has(interaction) || interaction === 'delete',
     `ifMatch: is for update, patch and delete, not for ${interaction}`,
@@ -177,7 +175,7 @@ function useOf({ interaction }: Rule): ParameterUse {
   if (SEARCHES.has(interaction)) return 'search';
   if (CONDITIONALS.has(interaction)) return 'criteria';
   if (OPERATIONS.has(interaction)) return 'operation';
-  if (LISTINGS.has(interaction)) return 'history';
+  if (isListing(interaction)) return 'history';
   if (interaction === 'read' || interaction === 'vread') return 'read';
   return interaction === 'capabilities' ? 'capabilities' : 'none';
 }
