@@ -493,6 +493,65 @@ function noteOf(reference: string) {
   return { op: 'add', path: '/note', value: [{ authorReference: { reference } }] };
 }
 
+describe('what is about nobody', () => {
+  let registry: TestGate;
+  const criteria = { identifier: { any: true } } as const;
+  beforeAll(async () => {
+    registry = await startGate({
+      useCase: defineUseCase({
+        id: 'registry',
+        title: 'Registry',
+        parseConfig: () => ({}),
+        roles: [
+          {
+            id: 'clerk',
+            purpose: 'registry',
+            scopes: [],
+            fhirVersion: 'R4',
+            rules: [
+              { id: 'search', interaction: 'search-type', types: ['Practitioner'], parameters: criteria },
+              { id: 'create', interaction: 'create', types: ['Practitioner', 'Observation'] },
+              { id: 'create-if', interaction: 'conditional-create', types: ['Practitioner'], parameters: criteria },
+              { id: 'bundle', interaction: 'bundle', types: [] },
+            ],
+          },
+        ],
+        decide: permitByRule,
+      }),
+    });
+  });
+  afterAll(() => registry.close());
+
+  it('may be created if it is not there, and referred to in the same transaction', async () => {
+    registry.fhir = (request, response, body) => {
+      response.writeHead(200, { 'content-type': 'application/fhir+json' });
+      const none = { resourceType: 'Bundle', type: 'searchset', entry: [] };
+      const made = (type: string) => ({ response: { status: '201', location: `${type}/1/_history/1` } });
+      const both = { resourceType: 'Bundle', type: 'transaction-response', entry: [made('Practitioner'), made('Observation')] };
+      response.end(JSON.stringify(body === '' ? none : both));
+    };
+    const practitioner = {
+      fullUrl: A,
+      resource: { resourceType: 'Practitioner' },
+      request: { method: 'POST', url: 'Practitioner', ifNoneExist: 'identifier=1' },
+    };
+    const performed = {
+      resource: { resourceType: 'Observation', status: 'final', performer: [{ reference: A }] },
+      request: { method: 'POST', url: 'Observation' },
+    };
+    const answer = await registry.get(
+      '/a/fhir',
+      { authorization: `Bearer ${registry.token({ facts: { service: 'registry' } })}`, 'content-type': 'application/fhir+json' },
+      'POST',
+      JSON.stringify({ resourceType: 'Bundle', type: 'transaction', entry: [practitioner, performed] }),
+    );
+    expect([answer.status, statuses({ json: JSON.parse(answer.body) as Answer })]).toEqual([200, [201, 201]]);
+    const { entry } = JSON.parse(registry.arrived.at(-1)?.body ?? '{}') as { entry: readonly SentEntry[] };
+    expect(entry[0]).toEqual(practitioner);
+    expect(entry[1]).toEqual(performed);
+  });
+});
+
 describe('a history in a transaction', () => {
   let histories: TestGate;
   beforeAll(async () => {
