@@ -413,7 +413,7 @@ function tenantOf(
       ...(generations.includes('v2') ? { subject: id, authorizationServerUrl: authorizationServerOf(id) } : {}),
     },
     publicUrl: `https://gate.example/${id}`,
-    node: { url: node, generations, introspectionTimeoutMs: 1_000, introspectionCacheMs: 5_000 },
+    node: { url: node, generations, introspectionTimeoutMs: 30_000, introspectionCacheMs: 5_000 },
     fhir: {
       url: `${fhir}/fhir`,
       version: useCase === undefined ? 'STU3' : 'R4',
