@@ -523,7 +523,7 @@ describe('what is about nobody', () => {
   afterAll(() => registry.close());
 
   it('may be created if it is not there, and referred to in the same transaction', async () => {
-    registry.fhir = (request, response, body) => {
+    registry.fhir = (_request, response, body) => {
       response.writeHead(200, { 'content-type': 'application/fhir+json' });
       const none = { resourceType: 'Bundle', type: 'searchset', entry: [] };
       const made = (type: string) => ({ response: { status: '201', location: `${type}/1/_history/1` } });
