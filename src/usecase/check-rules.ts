@@ -5,6 +5,7 @@ import { parseParameter } from '../fhir/parameter.ts';
 import { isId, isResourceType, type FhirVersion } from '../fhir/version.ts';
 import type { Role, UseCase } from './definition.ts';
 import { conflictFaults } from './check-conflicts.ts';
+import { reservedClaimsOf } from './claims.ts';
 import { obligationFaults } from './check-obligations.ts';
 import { roleShapeFaults, ruleShapeFaults } from './rule-shape.ts';
 import type { IncludeRule, ParameterRule, PatientRule, Rule } from './rules.ts';
@@ -38,7 +39,7 @@ const CONDITIONALS: ReadonlyMap<InteractionKind, InteractionKind> = new Map([
 ]);
 
 /**
- * Everything that is wrong with the rules of a use case, each with its role, rule and field, what is wrong and what is allowed. An integrator sees all of it
+ * Everything that is wrong with the roles and rules of a use case, each with its role, rule and field, what is wrong and what is allowed. An integrator sees all of it
  * before anything starts.
  */
 export function ruleFaults(
@@ -49,7 +50,10 @@ export function ruleFaults(
     // Nothing more can be said of what is no role, or no rule.
     if (shape.length > 0) return shape;
     const seen = new Set<string>();
-    return role.rules.flatMap((rule, index) => {
+    const claims = reservedClaimsOf(role).map(
+      (claim) => `${useCase.id}/${role.id} reads the claim ${claim}, which is a member of the protocol and never a claim`,
+    );
+    const rules = role.rules.flatMap((rule, index) => {
       const misshapen = ruleShapeFaults(rule);
       const id = idOf(rule);
       const faults = [
@@ -59,6 +63,7 @@ export function ruleFaults(
       if (id !== undefined) seen.add(id);
       return faults.map((fault) => `${useCase.id}/${role.id}/${id ?? `rules[${String(index)}]`}: ${fault}`);
     });
+    return [...claims, ...rules];
   });
 }
 

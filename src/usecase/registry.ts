@@ -1,4 +1,3 @@
-import { reservedClaimsOf } from './claims.ts';
 import { ruleFaults } from './check-rules.ts';
 import type { Role, UseCase } from './definition.ts';
 
@@ -18,8 +17,7 @@ export interface UseCaseRegistry {
 
 /**
  * Checks the loaded use cases against each other.
- * @throws Error naming the two that claim the same id, purpose or scope, or the role that reads a claim which can be none: such a
- *   configuration does not start.
+ * @throws Error with every fault of their roles and rules, or naming the two that claim the same id, purpose or scope: such a configuration does not start.
  */
 export function createRegistry(useCases: readonly UseCase[]): UseCaseRegistry {
   const byId = new Map<string, UseCase>();
@@ -30,12 +28,6 @@ export function createRegistry(useCases: readonly UseCase[]): UseCaseRegistry {
     if (byId.has(useCase.id)) throw new Error(`use case ${useCase.id} is loaded twice`);
     byId.set(useCase.id, useCase);
     for (const role of useCase.roles) {
-      const [reserved] = reservedClaimsOf(role);
-      if (reserved !== undefined) {
-        throw new Error(
-          `${useCase.id}/${role.id} reads the claim ${reserved}, which is a member of the protocol and never a claim`,
-        );
-      }
       // One object per role: a token with two scopes of one role selects that role.
       const loaded: LoadedRole = { useCase, role };
       for (const purpose of new Set([role.purpose, ...role.scopes])) {

@@ -184,6 +184,15 @@ describe('the rules of a use case', () => {
     expect(faults({ ...search, ...part }).join('\n')).toContain(fault);
   });
 
+  it('tell a claim that can be none together with what else is wrong', () => {
+    const rules: readonly Rule[] = [{ ...search, types: ['Nothing'] }];
+    const role: Role = { id: 'r', purpose: 'p', scopes: [], fhirVersion: 'R4', claims: { iss: { type: 'string' } }, rules };
+    expect(ruleFaults({ id: 'x', roles: [role] })).toEqual([
+      'x/r reads the claim iss, which is a member of the protocol and never a claim',
+      'x/r/s: types: Nothing is no type of R4',
+    ]);
+  });
+
   it('say of an unknown field and of an unknown parameter which ones there are', () => {
     expect(faults({ ...search, parameter: {} } as Rule).join()).toMatch(
       /Unrecognized key: "parameter"; there are id title .* parameters /,
