@@ -134,6 +134,7 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
     proofIds: createProofIds(database),
     clock,
   });
+  const sealer = createSealer(config.sealingKeys.map((key) => key.reveal()));
   const gate = createGate({
     tenants,
     registry,
@@ -143,7 +144,7 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
     services: (tenant, useCase) => workflow.services(tenant, useCase),
     effects: workflow.effects,
     upstream: upstreamOf,
-    sealer: createSealer(config.sealingKeys.map((key) => key.reveal())),
+    sealer,
     audit: journal,
     admission: createAdmission(),
     clock,
@@ -180,7 +181,7 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
     workflow,
     gate,
     explain: (tenant, request, correlationId) =>
-      explain(tenant, request, correlationId, { authenticator, decisions, audit: journal, clock }),
+      explain(tenant, request, correlationId, { authenticator, decisions, sealer, audit: journal, clock }),
     metrics,
     worker,
     nodeOf,

@@ -23,7 +23,7 @@ import { answerDelete } from './delete.ts';
 import { answerDocument, isAssembled } from './document.ts';
 import { presentedBy, receiveInbound, type InboundOptions } from './inbound.ts';
 import { answerCapabilities, answerLocally, answerOptions } from './local.ts';
-import { continuationOf, isBoundTo } from './page-links.ts';
+import { continuationOf, isBoundTo, LINK_OF_ANOTHER } from './page-links.ts';
 import { questionOf } from './question.ts';
 import { answerOperation } from './operation.ts';
 import { openRecord, type RequestRecord } from './record.ts';
@@ -298,8 +298,7 @@ async function ask(
   const verdict = await decisions.decide(questionOf(authenticated, record, clock));
   const { continuation } = authenticated;
   if (verdict.effect === 'permit' && continuation !== undefined && !isBoundTo(continuation, verdict)) {
-    const reason = { code: 'link_of_another', text: 'the link was made for another caller, purpose or policy' };
-    return { stage: 'denied', authenticated, verdict: { effect: 'deny', selected: verdict.selected, reason } };
+    return { stage: 'denied', authenticated, verdict: { effect: 'deny', selected: verdict.selected, reason: LINK_OF_ANOTHER } };
   }
   return verdict.effect === 'deny' ? { stage: 'denied', authenticated, verdict } : { stage: 'permitted', authenticated, verdict };
 }

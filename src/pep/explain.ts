@@ -12,6 +12,7 @@ import type { DecisionPoint, PermitVerdict, Verdict } from '../pdp/decide.ts';
 import type { SelectedRole } from '../pdp/question.ts';
 import { explainRules } from '../pdp/explain.ts';
 import { parametersOf } from '../pdp/rules.ts';
+import type { Sealer } from '../sealing.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { AuthenticatedCaller, Authenticator } from '../token/authenticate.ts';
 import { mapClaims } from '../token/claims.ts';
@@ -20,6 +21,7 @@ import { readResource } from './body.ts';
 import { insistOnFittingConditions } from './conditions.ts';
 import { explainWrite } from './explain-write.ts';
 import type { ExplainedStage, Explanation } from './explanation.ts';
+import { continuationOf, isBoundTo, LINK_OF_ANOTHER, type Continuation } from './page-links.ts';
 
 /** A request that an operator wants explained: what stands below the FHIR base, and a token for it. */
 export interface ExplainRequest {
@@ -36,6 +38,8 @@ export interface ExplainRequest {
 export interface ExplainOptions {
   readonly authenticator: Pick<Authenticator, 'identify'>;
   readonly decisions: DecisionPoint;
+  /** Links to further pages. */
+  readonly sealer: Sealer;
   readonly audit: AuditSink;
   readonly clock: Clock;
 }
@@ -54,11 +58,13 @@ export async function explain(
 ): Promise<Explanation> {
   const stages: ExplainedStage[] = [];
   try {
-    const interaction = readRequest(tenant, request);
-    stages.push({ stage: 'address', outcome: 'passed', facts: describeInteraction(interaction) });
-    const caller = await options.authenticator.identify(tenant, `Bearer ${request.token}`, isWrite(interaction));
+    const named = readRequest(tenant, request);
+    stages.push({ stage: 'address', outcome: 'passed', facts: describeInteraction(named) });
+    const caller = await options.authenticator.identify(tenant, `Bearer ${request.token}`, isWrite(named));
     stages.push({ stage: 'authenticate', outcome: 'passed', facts: describeCaller(caller) });
-    insistOnFittingConditions(headersOf(request), interaction);
+    insistOnFittingConditions(headersOf(request), named);
+    const continuation = continuationOf(named, tenant, options.sealer, options.clock.now().getTime());
+    const interaction = continuation?.interaction ?? named;
     insistOnBody(tenant, request, interaction);
     const format = readFormat(tenant, request, interaction);
     const selected = options.decisions.select(tenant, caller.purposes);
@@ -90,6 +96,10 @@ export async function explain(
       stages.push({ stage: 'decision', outcome: 'stopped', ...said });
       return { outcome: 'denied', status: 403, stages };
     }
+    if (continuation !== undefined && !isBoundTo(continuation, verdict)) {
+      stages.push({ stage: 'decision', outcome: 'stopped', ...LINK_OF_ANOTHER });
+      return { outcome: 'denied', status: 403, stages };
+    }
     stages.push({ stage: 'decision', outcome: 'passed', ...said, facts: describePermit(verdict) });
     settledFormat(format, verdict);
     stages.push(...(await explainWrite({ verdict, headers: headersOf(request), ask })));
@@ -100,7 +110,7 @@ export async function explain(
     }
     // What a conditional write comes to, and the entries of a Bundle, are not known before they are judged.
     if (!('criteria' in interaction) && interaction.kind !== 'bundle')
-      stages.push({ stage: 'upstream', outcome: 'passed', facts: describeUpstream(verdict) });
+      stages.push({ stage: 'upstream', outcome: 'passed', facts: describeUpstream(verdict, continuation) });
     return { outcome: 'permitted', status: statusOf(interaction), stages };
   } catch (error) {
     return stopped(stages, error);
@@ -138,13 +148,18 @@ function stopped(stages: readonly ExplainedStage[], error: unknown): Explanation
   const known = error instanceof GatewayError ? error : new GatewayError('internal', 'something went wrong', { cause: error });
   const last = stages.at(-1)?.stage;
   // The format is judged between who asks and what for; it has no stage of its own unless it stops a request.
-  const stage = last === undefined ? 'address' : (ORDER[ORDER.indexOf(last) + 1] ?? 'upstream');
+  const next = last === undefined ? 'address' : (ORDER[ORDER.indexOf(last) + 1] ?? 'upstream');
   const field = known.options.fields?.[0];
   const text = field === undefined ? known.message : `${field.field} ${field.problem}`;
+  // A link to a page that cannot be opened is denied, before there is a question to decide.
+  if (known.status === 403) {
+    const code = known.options.reason ?? known.code;
+    return { outcome: 'denied', status: 403, stages: [...stages, { stage: 'decision', outcome: 'stopped', code, text }] };
+  }
   return {
     outcome: known.status >= 500 ? 'failed' : 'refused',
     status: known.status,
-    stages: [...stages, { stage, outcome: 'stopped', code: known.code, text }],
+    stages: [...stages, { stage: next, outcome: 'stopped', code: known.code, text }],
   };
 }
 
@@ -252,10 +267,13 @@ function describePermit(verdict: PermitVerdict): NonNullable<ExplainedStage['fac
   };
 }
 
-function describeUpstream({ interaction, local }: PermitVerdict): NonNullable<ExplainedStage['facts']> {
+function describeUpstream({ interaction, local }: PermitVerdict, page?: Continuation): NonNullable<ExplainedStage['facts']> {
   if (local !== undefined) return { local: local.name };
   if (interaction.kind === 'capabilities' || interaction.kind === 'options')
     return { answeredBy: 'the gate, from the rules of the role' };
+  // A further page is asked for by what the FHIR server said of it.
+  if (page !== undefined)
+    return { method: 'GET', path: page.cursor.path, parameters: parseQuery(page.cursor.query).map(({ name }) => name) };
   const { method, path } = printInteraction(interaction);
   // A patch goes up as the version that it makes.
   return {

@@ -79,6 +79,12 @@ export function continuationOf(asked: Interaction, tenant: Tenant, sealer: Seale
   return opened;
 }
 
+/** Why a link that can be opened is denied, for operators. */
+export const LINK_OF_ANOTHER = {
+  code: 'link_of_another',
+  text: 'the link was made for another caller, purpose or policy',
+} as const;
+
 /** Whether a link was made for this caller, purpose and policy. */
 export function isBoundTo({ bound }: Continuation, { request, selected }: PermitVerdict): boolean {
   return (

@@ -4,7 +4,11 @@ import { createClock } from '../../src/clock.ts';
 import { describeExplanation } from '../../src/cli/explain.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { createDecisionPoint } from '../../src/pdp/decide.ts';
+import { parseInteraction } from '../../src/fhir/parse-interaction.ts';
+import { parseQuery } from '../../src/fhir/target.ts';
 import { explain, type ExplainRequest } from '../../src/pep/explain.ts';
+import { sealLinks } from '../../src/pep/page-links.ts';
+import { createSealer } from '../../src/sealing.ts';
 import type { Explanation } from '../../src/pep/explanation.ts';
 import type { AuthenticatedCaller } from '../../src/token/authenticate.ts';
 import { createRegistry } from '../../src/usecase/registry.ts';
@@ -14,6 +18,22 @@ import { WRITES } from '../support/writes-use-case.ts';
 
 const tenant = { ...stu3, fhir: { ...stu3.fhir, version: 'R4' as const } };
 const audited: AuditEntry[] = [];
+const SEALER = createSealer([]);
+const DECISIONS = createDecisionPoint({
+  registry: createRegistry([chart, WRITES]),
+  settings: { serves: () => true, configOf: () => ({}) },
+  sources: {
+    matching: () => Promise.resolve([]),
+    byCredential: () => Promise.resolve(undefined),
+    read: (_tenant, type, id) =>
+      Promise.resolve({
+        resourceType: type,
+        id,
+        subject: { reference: id.startsWith('mine') ? 'Patient/mine' : 'Patient/other' },
+      }),
+    record: () => Promise.resolve(undefined),
+  },
+});
 
 function ask(
   request: Partial<ExplainRequest>,
@@ -31,34 +51,66 @@ function ask(
   const asked = { ...tenant, fhir: { ...tenant.fhir, xml } };
   return explain(asked, { token: 'secret-token', method: 'GET', target: '/Patient/mine', ...request }, 'c-1', {
     authenticator: { identify: () => (refused === undefined ? Promise.resolve(caller) : Promise.reject(refused)) },
-    decisions: createDecisionPoint({
-      registry: createRegistry([chart, WRITES]),
-      settings: { serves: () => true, configOf: () => ({}) },
-      sources: {
-        matching: () => Promise.resolve([]),
-        byCredential: () => Promise.resolve(undefined),
-        read: (_tenant, type, id) =>
-          Promise.resolve({
-            resourceType: type,
-            id,
-            subject: { reference: id.startsWith('mine') ? 'Patient/mine' : 'Patient/other' },
-          }),
-        record: () => Promise.resolve(undefined),
-      },
-    }),
+    decisions: DECISIONS,
     audit: {
       record: (entry) => {
         audited.push(entry);
         return Promise.resolve();
       },
     },
+    sealer: SEALER,
     clock: createClock(),
   });
+}
+
+/** The link to the next page of a search, as the gate gives it to a requester. */
+async function nextPage(requester = REQUESTER): Promise<string> {
+  const verdict = await DECISIONS.decide({
+    tenant,
+    subject: { organization: { id: requester }, scopes: ['chart'], claims: new Map(), credentials: [] },
+    purposes: ['chart'],
+    interaction: parseInteraction({
+      method: 'GET',
+      segments: ['Observation'],
+      query: parseQuery('patient=mine&_count=2'),
+      version: 'R4',
+    }),
+    body: () => Promise.reject(new Error('there is none')),
+    now: createClock().now(),
+    onLookUp: () => Promise.resolve(),
+  });
+  if (verdict.effect === 'deny') throw new Error(verdict.reason.code);
+  const bases = { public: 'https://sluis.example/a/fhir', upstream: 'http://fhir.example/fhir' };
+  const links = sealLinks([{ relation: 'next', url: 'http://fhir.example/fhir?_getpages=7f&_getpagesoffset=2' }], {
+    sealer: SEALER,
+    tenant,
+    verdict,
+    page: 0,
+    bases,
+    nowMs: createClock().now().getTime(),
+  });
+  return String(links.find(({ relation }) => relation === 'next')?.['url']).slice(bases.public.length);
 }
 
 const last = ({ stages }: Explanation) => stages.at(-1);
 
 describe('explain', () => {
+  it('judges a link to a further page as the gate does: as its search, for whom it was made', async () => {
+    const said = await ask({ target: await nextPage() });
+    expect(said).toMatchObject({ outcome: 'permitted', status: 200 });
+    expect(said.stages.find(({ stage }) => stage === 'decision')?.facts).toMatchObject({ rule: 'observation-search' });
+    expect(last(said)?.facts).toEqual({ method: 'GET', path: '', parameters: ['_getpages', '_getpagesoffset'] });
+  });
+
+  it('tells why a link to a further page is denied', async () => {
+    const ofAnother = await ask({ target: await nextPage('did:web:another.example') });
+    expect(ofAnother).toMatchObject({ outcome: 'denied', status: 403 });
+    expect(last(ofAnother)).toMatchObject({ stage: 'decision', outcome: 'stopped', code: 'link_of_another' });
+    const forged = await ask({ target: '/Observation?_continuation=Zm9yZ2Vk' });
+    expect(forged).toMatchObject({ outcome: 'denied', status: 403 });
+    expect(last(forged)).toMatchObject({ stage: 'decision', outcome: 'stopped', code: 'link_not_ours_or_too_old' });
+  });
+
   it('tells a permit whole: rule, patient and its proof, what the answer must show, and what goes upstream', async () => {
     const said = await ask({ target: '/Observation?subject=mine&_count=100&_format=json' });
     expect(said).toMatchObject({ outcome: 'permitted', status: 200 });
