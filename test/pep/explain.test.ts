@@ -89,7 +89,9 @@ async function nextPage(requester = REQUESTER): Promise<string> {
     bases,
     nowMs: createClock().now().getTime(),
   });
-  return String(links.find(({ relation }) => relation === 'next')?.['url']).slice(bases.public.length);
+  const url = links.find(({ relation }) => relation === 'next')?.['url'];
+  if (typeof url !== 'string') throw new Error('there is no next page');
+  return url.slice(bases.public.length);
 }
 
 const last = ({ stages }: Explanation) => stages.at(-1);
