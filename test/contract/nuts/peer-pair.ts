@@ -67,7 +67,7 @@ export interface Sent {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** One HTTP call, redirects not followed, 10 s at most. */
+/** One HTTP call, redirects not followed, a minute at most. */
 export async function call(method: string, url: string, sent: Sent = {}): Promise<Reply> {
   const headers = new Headers(sent.headers);
   let body: Uint8Array<ArrayBuffer> | undefined;
@@ -83,7 +83,7 @@ export async function call(method: string, url: string, sent: Sent = {}): Promis
     method,
     headers,
     redirect: 'manual',
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(60_000),
     ...(body === undefined ? {} : { body }),
   });
   const text = await response.text();
@@ -134,7 +134,7 @@ export function expectProblem(reply: Reply, status: number, title: string): stri
 }
 
 /** Tries until it holds, for what travels between real nodes. */
-export async function eventually<T>(attempt: () => Promise<T>, timeoutMs = 15_000): Promise<T> {
+export async function eventually<T>(attempt: () => Promise<T>, timeoutMs = 60_000): Promise<T> {
   const until = performance.now() + timeoutMs;
   for (;;) {
     try {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, it } from '@jest/globals';
 
-import { createClock } from '../../../src/clock.ts';
 import { createSimulatedNetwork, startSimulatedNode, type SimulatedNode } from '../../../src/sandbox/node/index.ts';
+import { createStandingClock } from '../../support/clock.ts';
 import { FHIR_ENDPOINT, SENDER } from './peer-pair.ts';
 import { STATEMENTS, type Peer, type PeerPair } from './statements.ts';
 
@@ -16,7 +16,7 @@ describe('the simulated Nuts node keeps the contract of a real one', () => {
   let pair: PeerPair;
 
   beforeAll(async () => {
-    const clock = createClock();
+    const clock = createStandingClock();
     const network = createSimulatedNetwork({ clock });
     const start = async (name: keyof typeof ORGANIZATIONS, rateLimiter = false): Promise<SimulatedNode> => {
       const node = await startSimulatedNode({ network, name, organization: ORGANIZATIONS[name], clock, rateLimiter });

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
-import { createClock, type MovableClock } from '../../../src/clock.ts';
+import type { MovableClock } from '../../../src/clock.ts';
 import { createFaultInjector } from '../../../src/sandbox/faults.ts';
 import {
   createSimulatedNetwork,
@@ -20,6 +20,7 @@ import {
   string,
   type PeerPair,
 } from '../../contract/nuts/peer-pair.ts';
+import { createStandingClock } from '../../support/clock.ts';
 
 const opened: SimulatedNode[] = [];
 
@@ -34,7 +35,7 @@ interface World {
 }
 
 function createWorld(syncDelayMs?: number): World {
-  const clock = createClock();
+  const clock = createStandingClock();
   const network = createSimulatedNetwork({ clock, ...(syncDelayMs === undefined ? {} : { syncDelayMs }) });
   const start = async (name: string, more: Partial<SimulatedNodeOptions> = {}): Promise<SimulatedNode> => {
     const organization = { name: `Organisatie ${name}`, city: 'Arnhem' };

@@ -11,6 +11,7 @@ import {
   type Policy,
   type SimulatedNode,
 } from '../../../../src/sandbox/node/index.ts';
+import { createStandingClock } from '../../../support/clock.ts';
 import { sshLine } from './ssh.ts';
 import { discoveryAt, POLICY_FILE, WEB_ORGANIZATIONS, WEB_STATEMENTS } from './statements.ts';
 import type { WebNodes, WebPeer } from './web-nodes.ts';
@@ -22,7 +23,8 @@ describe('the simulated Nuts node of generation v2 keeps the contract of a real 
   let nodes: WebNodes;
 
   beforeAll(async () => {
-    const clock = createClock();
+    // Of the day, as the keys of callers of the guarded node are; it stands, so that a life can be measured to the second.
+    const clock = createStandingClock(new Date());
     const network = createSimulatedNetwork({ clock });
     const policies = policySchema.parse(JSON.parse(readFileSync(POLICY_FILE, 'utf8'))) as Record<string, Policy>;
     const discovery = [discoverySchema.parse(discoveryAt('http://127.0.0.1:8080'))];

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
-import { createClock } from '../../../../src/clock.ts';
 import { createFaultInjector } from '../../../../src/sandbox/faults.ts';
 import { definitionSchema, discoverySchema } from '../../../../src/sandbox/node/iam/definition.ts';
 import {
@@ -10,6 +9,7 @@ import {
   type SimulatedNode,
 } from '../../../../src/sandbox/node/index.ts';
 import { array, call, decode, expectStatus, object, string, type Json } from '../../../contract/nuts/peer-pair.ts';
+import { createStandingClock } from '../../../support/clock.ts';
 
 const ORGANIZATION = { path: ['$.type'], filter: { type: 'string', const: 'NutsOrganizationCredential' } };
 const NAMES = { id: 'name', path: ['$.credentialSubject.organization.name', '$.credentialSubject[0].organization.name'] };
@@ -33,7 +33,7 @@ const registration = {
 };
 
 describe('simulated nodes of generation v2 between each other', () => {
-  const clock = createClock();
+  const clock = createStandingClock();
   const network = createSimulatedNetwork({ clock });
   const faults = createFaultInjector();
   let a: SimulatedNode;
