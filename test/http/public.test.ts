@@ -29,7 +29,7 @@ afterEach(() => {
 const bearer = (token = gate.token()) => ({ Authorization: `Bearer ${token}` });
 
 /** What every refusal has: an OperationOutcome of our own with the correlation id, headers, and a record in the journal. */
-async function expectRefusal(answer: RawAnswer, status: number, text?: string): Promise<void> {
+async function expectRefusal(answer: RawAnswer, status: number, text?: string, from = gate): Promise<void> {
   expect(answer.status).toBe(status);
   const id = answer.headers.get('x-request-id') ?? '';
   expect(id).toMatch(/^[0-9a-f-]{36}$/);
@@ -42,7 +42,7 @@ async function expectRefusal(answer: RawAnswer, status: number, text?: string): 
   if (text !== undefined) expect(outcome.issue[0].details.text).toBe(text);
   expect(answer.headers.get('cache-control')).toBe('no-store');
   expect(answer.headers.get('content-type')).toMatch(/^application\/fhir\+json/);
-  const closed = (await gate.audited(id)).filter((record) => record.phase === 'outcome');
+  const closed = (await from.audited(id)).filter((record) => record.phase === 'outcome');
   expect(closed).toHaveLength(1);
   expect(closed[0]).toMatchObject({ status });
 }
@@ -183,11 +183,18 @@ describe('a denial', () => {
     ],
     ['permits with a review that it does not have', () => permit('x', { obligations: [{ kind: 'review', review: 'none' }] })],
     ['permits by a grant that is not there', () => permit('x', { grantId: 'none' })],
-    ['never settles', () => new Promise(() => undefined)],
   ])('is what comes of a use case that %s (E1 to E4)', async (_what, decide) => {
     gate.policy.decide = decide as never;
     await expectRefusal(await gate.get('/a/fhir/Patient/mine', bearer()), 403, 'access_denied');
     expect(gate.arrived).toEqual([]);
+  });
+
+  it('is what comes of a use case that never settles (E1)', async () => {
+    const short = await startGate({ decisionDeadlineMs: 100 });
+    short.policy.decide = () => new Promise(() => undefined);
+    await expectRefusal(await short.get('/a/fhir/Patient/mine', bearer(short.token())), 403, 'access_denied', short);
+    expect(short.arrived).toEqual([]);
+    await short.close();
   });
 
   it('shows what the use case shows only where a live grant of the caller names the path', async () => {

@@ -100,6 +100,8 @@ export interface TokenOptions {
 
 export const authorizationServerOf = (tenant: string): string => `https://node.example/oauth2/${tenant}`;
 
+/** Far from what a slow machine needs. */
+const LONG_MS = 30_000;
 const TASK = { resourceType: 'Task', id: 'mine', status: 'requested', meta: { versionId: '3' } };
 
 export async function startGate(
@@ -110,8 +112,13 @@ export async function startGate(
     readonly useCase?: UseCase;
     readonly document?: Tenant['fhir']['document'];
     readonly xml?: Tenant['fhir']['xml'];
+    /** Of a decision. This and the next are so long that no slow machine meets them, unless a test is about the limit. */
+    readonly decisionDeadlineMs?: number;
+    /** Of a review, and of an answer of the use case's own. */
+    readonly reviewDeadlineMs?: number;
   } = {},
 ): Promise<TestGate> {
+  const { decisionDeadlineMs = LONG_MS, reviewDeadlineMs = LONG_MS } = limits;
   const clock = createClock();
   const logger = createLogger('silent');
   const metrics = createMetrics(false);
@@ -265,7 +272,7 @@ export async function startGate(
     decisions: createDecisionPoint({
       registry,
       settings: workflow,
-      deadlineMs: 500,
+      deadlineMs: decisionDeadlineMs,
       sources: {
         matching: (question) => ledger.matching(question),
         byCredential: (tenant, id, now) => ledger.byCredential(tenant, id, now),
@@ -284,8 +291,8 @@ export async function startGate(
     maxResourceBytes: 262_144,
     maxBundleBytes: 1_048_576,
     maxReviewBytes: 1_048_576,
-    reviewDeadlineMs: 500,
-    judgeDeadlineMs: 500,
+    reviewDeadlineMs,
+    judgeDeadlineMs: LONG_MS,
   });
   const listener = await openPublicListener({ host: '127.0.0.1', port: 0, gate, trustedProxies: [], logger, metrics });
   closers.unshift(() => listener.drain(200));
@@ -413,13 +420,13 @@ function tenantOf(
       ...(generations.includes('v2') ? { subject: id, authorizationServerUrl: authorizationServerOf(id) } : {}),
     },
     publicUrl: `https://gate.example/${id}`,
-    node: { url: node, generations, introspectionTimeoutMs: 30_000, introspectionCacheMs: 5_000 },
+    node: { url: node, generations, introspectionTimeoutMs: LONG_MS, introspectionCacheMs: 5_000 },
     fhir: {
       url: `${fhir}/fhir`,
       version: useCase === undefined ? 'STU3' : 'R4',
       login: { kind: 'basic', username: 'sluis', password: new Secret('upstream-password') },
       tls: {},
-      timeoutMs: 2_000,
+      timeoutMs: LONG_MS,
       document,
       xml,
     },
@@ -442,7 +449,7 @@ async function sendRaw(port: number, pieces: readonly string[], wanted: number, 
       socket.destroy();
       resolve({ answers: parseAnswers(bytes, head), closed });
     };
-    const timer = setTimeout(done, 5_000);
+    const timer = setTimeout(done, LONG_MS);
     socket.on('data', (chunk) => {
       bytes = Buffer.concat([bytes, chunk]);
       if (parseAnswers(bytes, head).length >= wanted) done();
