@@ -44,8 +44,8 @@ export interface AnswerRequest {
 /**
  * Resolves `Accept` and `_format` to one exact format, which is all that the upstream is told. `_format` rules where there is one
  * (http.html, "Content Types and encodings"). XML is for one resource of a tenant that allows it; who takes both as gladly gets JSON.
- * @throws GatewayError `not_acceptable` (406): XML, Turtle, NDJSON, HTML, another FHIR version, or a header that cannot be read;
- *   `invalid_parameter` (400): `_format` twice, or a `_pretty` that is not `true` or `false`
+ * @throws GatewayError `not_acceptable` (406): XML, Turtle, NDJSON, HTML, another FHIR version, or a header of which nothing can be read;
+ *   `invalid_parameter` (400): `_format` or `_pretty` twice, or a `_pretty` that is not `true` or `false`
  */
 export function resolveAnswerFormat(request: AnswerRequest): AnswerFormat {
   const format = formatParameter(request);
@@ -60,7 +60,8 @@ export function resolveAnswerFormat(request: AnswerRequest): AnswerFormat {
   const binary = isRead && interaction.type === 'Binary';
   if (accept === undefined || accept === '*/*') return binary ? 'raw' : 'json';
   if (!binary && accept === FHIR_JSON) return 'json';
-  const ranges = parseAccept(accept);
+  const ranges = parseAccept(accept, xml);
+  if (ranges === 'none') return binary ? 'raw' : 'json';
   return binary ? binaryFormat(ranges, version, xml) : resourceFormat(ranges, version, xml);
 }
 
@@ -112,31 +113,42 @@ function isVersion(range: MediaRange, version: FhirVersion): boolean {
 }
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
-const Q = /^(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)$/;
+// Without the digit before the dot too: a widespread client sends `q=.2` with every request.
+const Q = /^(?:0?\.[0-9]{1,3}|0\.?|1(?:\.0{0,3})?)$/;
 
-function parseAccept(accept: string): readonly MediaRange[] {
+/**
+ * The ranges that can be read; `none` when the header says nothing, which is as if it were absent (RFC 9110 §12.5.1). One that cannot be read is left out:
+ * what is acceptable decides nothing about rights.
+ * @throws GatewayError `not_acceptable` (406) when there are too many, or none of them can be read
+ */
+function parseAccept(accept: string, xml: boolean): readonly MediaRange[] | 'none' {
   // RFC 9110 §5.6.1.2: empty list elements are ignored.
   const parts = accept
     .toLowerCase()
     .split(',')
     .filter((part) => trim(part) !== '');
-  if (parts.length > MAX_RANGES) throw notAcceptable();
-  return parts.map(parseRange);
+  if (parts.length === 0) return 'none';
+  const ranges = parts.length > MAX_RANGES ? [] : parts.flatMap((part) => parseRange(part) ?? []);
+  if (ranges.length === 0) throw notAcceptable(xml);
+  return ranges;
 }
 
-function parseRange(text: string): MediaRange {
-  const [type = '', ...parameters] = text.split(';').map(trim);
+function parseRange(text: string): MediaRange | undefined {
+  const [said = '', ...parameters] = text.split(';').map(trim);
+  const type = said === '*' ? '*/*' : said;
   const [main = '', sub = '', more] = type.split('/');
-  if (!TOKEN.test(main) || !TOKEN.test(sub) || more !== undefined) throw notAcceptable();
+  if (!TOKEN.test(main) || !TOKEN.test(sub) || more !== undefined) return undefined;
   let q = 1;
   let fhirVersion: string | undefined;
   for (const parameter of parameters) {
+    // RFC 9110 §5.6.6: a semicolon with nothing behind it is allowed.
+    if (parameter === '') continue;
     const equals = parameter.indexOf('=');
     const name = parameter.slice(0, equals);
     const value = parameter.slice(equals + 1);
-    if (equals === -1 || !TOKEN.test(name)) throw notAcceptable();
+    if (equals === -1 || !TOKEN.test(name)) return undefined;
     if (name === 'q') {
-      if (!Q.test(value)) throw notAcceptable();
+      if (!Q.test(value)) return undefined;
       q = Number(value);
     } else if (name === 'fhirversion') {
       fhirVersion = unquote(value);
@@ -146,18 +158,16 @@ function parseRange(text: string): MediaRange {
 }
 
 function formatParameter(request: AnswerRequest): string | undefined {
-  let format: string | undefined;
+  const seen = new Map<string, string>();
   for (const pairs of [request.query, request.form ?? []]) {
     for (const { name, value } of pairs) {
-      if (name === '_format') {
-        if (format !== undefined) throw invalidParameter('_format', 'occurs twice');
-        format = value;
-      } else if (name === '_pretty' && value !== 'true' && value !== 'false') {
-        throw invalidParameter('_pretty', 'must be true or false');
-      }
+      if (name !== '_format' && name !== '_pretty') continue;
+      if (seen.has(name)) throw invalidParameter(name, 'occurs twice');
+      if (name === '_pretty' && value !== 'true' && value !== 'false') throw invalidParameter(name, 'must be true or false');
+      seen.set(name, value);
     }
   }
-  return format;
+  return seen.get('_format');
 }
 
 function isFormat(format: string, formats: ReadonlySet<string>, version: FhirVersion): boolean {
@@ -246,8 +256,17 @@ function readContentType(contentType: string | undefined, version: FhirVersion):
   return type;
 }
 
+/** By hand: an expression that looks for blanks at the end takes the square of those in the middle. */
 function trim(text: string): string {
-  return text.replace(/^[ \t]+|[ \t]+$/g, '');
+  let start = 0;
+  let end = text.length;
+  while (start < end && isBlank(text.charCodeAt(start))) start += 1;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end -= 1;
+  return text.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 function unquote(text: string): string {

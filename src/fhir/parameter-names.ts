@@ -98,7 +98,8 @@ export function isParameterName(name: string): boolean {
     HISTORY.has(name) ||
     ALL_NAMES.STU3.has(name) ||
     ALL_NAMES.R4.has(name) ||
-    name === '_format'
+    name === '_format' ||
+    name === '_pretty'
   );
 }
 

@@ -43,6 +43,20 @@ describe('the format of an answer', () => {
     ['application/fhir+json; fhirVersion=3.0', '', 'json'],
     ['text/html,application/xhtml+xml,*/*;q=0.8', '', 'json'],
     [', application/json,', '', 'json'],
+    // Empty is as if absent (RFC 9110 §12.5.1).
+    ['', '', 'json'],
+    [' \t', '', 'json'],
+    [' , ,', '', 'json'],
+    // What java.net.HttpURLConnection sends when nobody told it what to send.
+    ['text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2', '', 'json'],
+    // A range that cannot be read is left out, the rest counts.
+    ['???, application/json', '', 'json'],
+    ['application/json;q=x, application/*;q=0.1', '', 'json'],
+    ['application/json;, text/html', '', 'json'],
+    ['application/json;q=x, text/html', '', 'not_acceptable'],
+    ['*;q=0', '', 'not_acceptable'],
+    ['*;q=0, ???', '', 'not_acceptable'],
+    [`???${' '.repeat(16_000)}x`, '', 'not_acceptable'],
     [undefined, '_format=json', 'json'],
     [undefined, '_format=application/fhir%2Bjson', 'json'],
     [undefined, '_format=application/fhir+json', 'json'],
@@ -63,10 +77,12 @@ describe('the format of an answer', () => {
     ['application/json;q=x', '', 'not_acceptable'],
     ['application/json;q=1.1', '', 'not_acceptable'],
     ['application', '', 'not_acceptable'],
-    ['', '', 'not_acceptable'],
+    [';;;,,/', '', 'not_acceptable'],
     [Array.from({ length: 100 }, () => 'application/json').join(), '', 'not_acceptable'],
     [undefined, '_format=json&_format=xml', 'invalid_parameter'],
     [undefined, '_pretty=yes', 'invalid_parameter'],
+    [undefined, '_pretty=true&_pretty=false', 'invalid_parameter'],
+    [undefined, '_pretty=true&_format=json&_pretty=true', 'invalid_parameter'],
   ])('is decided once: Accept %s, query %s -> %s', (accept, query, expected) => {
     expect(answer(task, accept, query)).toBe(expected);
   });
@@ -81,6 +97,8 @@ describe('the format of an answer', () => {
     ['*/*', '', 'raw'],
     ['application/pdf', '', 'raw'],
     ['application/pdf, */*;q=0.1', '', 'raw'],
+    ['', '', 'raw'],
+    ['text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2', '', 'raw'],
     ['application/json', '', 'raw'],
     ['application/fhir+json', '', 'json'],
     ['application/fhir+json, */*;q=0.5', '', 'json'],

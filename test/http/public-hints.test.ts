@@ -53,6 +53,8 @@ describe('a refusal', () => {
       400,
       'patient must be an id, a reference such as Patient/1, or an absolute URL',
     ],
+    ['GET', '/Observation/1?_pretty=true&_pretty=false', undefined, {}, 400, '_pretty occurs twice'],
+    ['GET', '/Observation/1?_format=json&_format=json', undefined, {}, 400, '_format occurs twice'],
     ['GET', '/Observation/1?_include=x', undefined, {}, 400, '_include is unknown for this interaction'],
     ['GET', '/Observation/1', undefined, { accept: 'text/html' }, 406, 'Accept must allow application/fhir+json'],
     [
