@@ -54,6 +54,8 @@ export interface GatewayErrorOptions {
   readonly acceptPatch?: readonly string[];
   /** Where the fault is, in the caller's own words (a JSON path, a header or parameter name): may reach the caller. */
   readonly fields?: readonly FieldProblem[];
+  /** The whole server is away or too busy, whatever it was asked for: a caller may be told so without learning anything of a record. */
+  readonly outage?: boolean;
   /** Connection state is in doubt: close it after the answer. */
   readonly close?: boolean;
 }

@@ -1,3 +1,4 @@
+import { GatewayError } from '../errors.ts';
 import type { Interaction } from '../fhir/interaction.ts';
 import { isOwnOrganization, type Tenant } from '../tenant/tenant.ts';
 import type { AccessRequest, PolicyInformation } from '../usecase/access.ts';
@@ -17,7 +18,7 @@ import type { Rule } from '../usecase/rules.ts';
 import type { Subject } from '../usecase/subject.ts';
 import { accessRequest, bindRule, permits, type Bound, type Case } from './bind-rule.ts';
 import { DeadlineError, within } from './deadline.ts';
-import { createInformation, type InformationSources } from './information.ts';
+import { createInformation, type InformationSources, type Progress } from './information.ts';
 import { narrow, type Proof } from './narrow.ts';
 import type { Question, SelectedRole } from './question.ts';
 import { resolveObligations, type Obliged } from './obligations.ts';
@@ -54,7 +55,10 @@ export type Verdict = PermitVerdict | DenyVerdict;
 
 /** The PDP. */
 export interface DecisionPoint {
-  /** Never throws for what a use case does: that is a denial. */
+  /**
+   * Never throws for what a use case does: that is a denial.
+   * @throws GatewayError for a body that is refused, and when the FHIR server that a look-up needs is away: nobody has judged then, and the caller may come again
+   */
   decide(question: Question): Promise<Verdict>;
   /** The role that a token's purposes select, where the tenant serves it; else why not. */
   select(tenant: Tenant, purposes: readonly string[]): SelectedRole | Deny;
@@ -96,7 +100,7 @@ export function createDecisionPoint(options: DecisionPointOptions): DecisionPoin
     if ('effect' in matched) return { effect: 'deny', selected, reason: matched.reason };
     // A body that is refused is an answer of its own, and nobody's deadline runs while the caller sends it.
     const body = needsBody(matched, interaction) ? await question.body?.() : undefined;
-    let isOver = false;
+    const progress: Progress = { isOver: false, reading: 0 };
     const information = createInformation(options.sources, {
       tenant,
       useCase: selected.useCase.id,
@@ -104,20 +108,32 @@ export function createDecisionPoint(options: DecisionPointOptions): DecisionPoin
       purpose: selected.purpose,
       now: question.now,
       onLookUp: question.onLookUp,
-      isOver: () => isOver,
+      progress,
     });
     try {
       return await within(deadlineMs, judgeByRules(matched, { question, selected, information, body }));
     } catch (error) {
+      progress.isOver = true;
+      const outage = outageIn(error, progress);
+      if (outage !== undefined) throw outage;
       // A use case that throws, a look-up that fails, a time that is over: all are denials (attack cases E1 to E3).
       const code = error instanceof DeadlineError ? 'decision_timed_out' : 'decision_failed';
       const text = error instanceof Error ? error.message : 'the use case threw';
-      isOver = true;
       return { effect: 'deny', selected, reason: { code, text }, cause: error };
     }
   }
 
   return { decide, select };
+}
+
+/**
+ * The FHIR server is away, so that nobody could judge: a failure (502, 503, 504) and no denial, which a caller would take for an answer
+ * (reliability G12). It is the same whatever was asked for.
+ */
+function outageIn(error: unknown, { reading }: Progress): GatewayError | undefined {
+  if (error instanceof GatewayError) return error.options.outage === true ? error : undefined;
+  if (!(error instanceof DeadlineError) || reading === 0) return undefined;
+  return new GatewayError('upstream_timeout', 'a look-up at the FHIR server took too long', { cause: error, outage: true });
 }
 
 /** What is denied before the use case is asked; else the rules that the request line matches. */

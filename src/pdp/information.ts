@@ -29,8 +29,15 @@ export interface InformationScope {
   readonly now: Date;
   /** Called before a resource is read, so that the look-up is in the audit trail. */
   readonly onLookUp: (type: string, id: string) => Promise<void>;
-  /** Whether the time for the decision is over: then nothing more is looked up. */
-  readonly isOver: () => boolean;
+  readonly progress: Progress;
+}
+
+/** How far a decision and its look-ups are. */
+export interface Progress {
+  /** The time for the decision is over: then nothing more is looked up. */
+  isOver: boolean;
+  /** Reads at the custodian that are not answered yet. */
+  reading: number;
 }
 
 /**
@@ -38,7 +45,7 @@ export interface InformationScope {
  * A failure is the caller's (a use case that does not catch it denies by it).
  */
 export function createInformation(sources: InformationSources, scope: InformationScope): PolicyInformation {
-  const { tenant, useCase, requester, purpose, now } = scope;
+  const { tenant, useCase, requester, purpose, now, progress } = scope;
   const asked = new Map<string, Promise<readonly Grant[]>>();
   return Object.freeze({
     grants: (path: string) => {
@@ -51,9 +58,14 @@ export function createInformation(sources: InformationSources, scope: Informatio
     },
     grantOfCredential: (credentialId: string) => sources.byCredential(tenant.id, credentialId, now),
     read: async (type: string, id: string) => {
-      if (scope.isOver()) throw new DeadlineError('the time for the decision is over');
+      if (progress.isOver) throw new DeadlineError('the time for the decision is over');
       await scope.onLookUp(type, id);
-      return sources.read(tenant, type, id);
+      progress.reading += 1;
+      try {
+        return await sources.read(tenant, type, id);
+      } finally {
+        progress.reading -= 1;
+      }
     },
     record: (kind: string, id: string) => sources.record(tenant.id, useCase, kind, id),
   });

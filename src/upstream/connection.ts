@@ -59,6 +59,7 @@ export function createConnection(tenant: Tenant, clock: Clock): Connection {
     refusal: (retryAfterSeconds) =>
       new GatewayError('upstream_failed', 'the FHIR server failed repeatedly and is left alone for a moment', {
         retryAfterSeconds,
+        outage: true,
       }),
   });
 
@@ -172,6 +173,7 @@ export function connectionError(error: unknown, ending: Ending | undefined): Gat
   }
   const fault = transportFault(error);
   if (fault === 'timeout')
-    return new GatewayError('upstream_timeout', 'the FHIR server did not answer in time', { cause: error });
-  return new GatewayError('upstream_failed', `the FHIR server gave no answer (${errorCode(error) ?? fault})`, { cause: error });
+    return new GatewayError('upstream_timeout', 'the FHIR server did not answer in time', { cause: error, outage: true });
+  const problem = `the FHIR server gave no answer (${errorCode(error) ?? fault})`;
+  return new GatewayError('upstream_failed', problem, { cause: error, outage: true });
 }

@@ -55,7 +55,10 @@ export function createUpstream(tenant: Tenant, options: { readonly clock: Clock 
   let inFlight = 0;
   const enter = (): void => {
     if (inFlight >= concurrentRequests) {
-      throw new GatewayError('overloaded', 'too many requests at the FHIR server of the tenant', { retryAfterSeconds: 1 });
+      throw new GatewayError('overloaded', 'too many requests at the FHIR server of the tenant', {
+        retryAfterSeconds: 1,
+        outage: true,
+      });
     }
     inFlight += 1;
   };

@@ -29,7 +29,7 @@ export function createFhirStore(connection: Connection, tenant: Tenant): FhirSto
   const exchange = async (request: UpstreamRequest): Promise<Answer> => {
     const deadline = new AbortController();
     const timer = setTimeout(() => {
-      deadline.abort(new GatewayError('upstream_timeout', 'the FHIR server did not answer in time'));
+      deadline.abort(new GatewayError('upstream_timeout', 'the FHIR server did not answer in time', { outage: true }));
     }, timeoutMs);
     try {
       const { statusCode: status, headers, body } = await connection.send({ ...request, signal: deadline.signal });
@@ -54,6 +54,13 @@ export function createFhirStore(connection: Connection, tenant: Tenant): FhirSto
       headers: { accept: FHIR_JSON, 'cache-control': 'no-cache', 'x-sluis-lookup': '1' },
     });
     if (answer.status === 404 || answer.status === 410) return undefined;
+    if (answer.status === 429 || answer.status >= 500) {
+      const reason = `upstream_status_${answer.status}`;
+      throw new GatewayError('upstream_failed', `the FHIR server answered a read with ${answer.status}`, {
+        reason,
+        outage: true,
+      });
+    }
     if (answer.status !== 200) throw failure(`answered a read with ${answer.status}`);
     const resource = readResource(answer, type, id);
     const found = versionOf(answer, resource);

@@ -48,7 +48,7 @@ export interface Grant {
   readonly expiresAt?: Date;
 }
 
-/** Read-only look-ups for a policy, bound to the tenant and the requester, with a deadline. A look-up that fails is a deny. */
+/** Read-only look-ups for a policy, bound to the tenant and the requester, with a deadline. A look-up that fails is a deny, of a FHIR server that is away a 502, 503 or 504. */
 export interface PolicyInformation {
   /** The grants of this tenant, requester and purpose that name the path, in any state. */
   grants(path: string): Promise<readonly Grant[]>;

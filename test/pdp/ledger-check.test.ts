@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { GatewayError } from '../../src/errors.ts';
 import type { Interaction } from '../../src/fhir/interaction.ts';
 import { parseInteraction } from '../../src/fhir/parse-interaction.ts';
 import { createDecisionPoint, type Verdict } from '../../src/pdp/decide.ts';
@@ -49,6 +50,7 @@ interface World {
   readonly role?: Partial<Role>;
   readonly interaction?: Interaction;
   readonly deadlineMs?: number;
+  readonly read?: () => Promise<undefined>;
 }
 
 function interaction(method: string, ...segments: string[]): Interaction {
@@ -80,7 +82,7 @@ async function ask(
         return Promise.resolve(world.grants ?? [live]);
       },
       byCredential: () => Promise.resolve(undefined),
-      read: () => Promise.resolve(undefined),
+      read: world.read ?? (() => Promise.resolve(undefined)),
       record: () => Promise.resolve(undefined),
     },
   });
@@ -163,6 +165,20 @@ describe('a decision', () => {
     });
     const slow = await ask({ deadlineMs: 50, decide: () => new Promise(() => undefined) });
     expect(slow.verdict).toMatchObject({ effect: 'deny', reason: { code: 'decision_timed_out' } });
+  });
+
+  it('is none when the FHIR server that a look-up needs is away, or has not answered in time: nobody has judged', async () => {
+    const decide = async (information: PolicyInformation) => {
+      await information.read('Task', '1');
+      return permit('fixed');
+    };
+    const outage = new GatewayError('upstream_failed', 'away', { outage: true });
+    await expect(ask({ decide, read: () => Promise.reject(outage) })).rejects.toBe(outage);
+    const forever = () => new Promise<undefined>(() => undefined);
+    await expect(ask({ decide, read: forever, deadlineMs: 50 })).rejects.toMatchObject({ code: 'upstream_timeout' });
+    // Of another failure, and of a use case that takes long by itself, it is the denial.
+    const other = await ask({ decide, read: () => Promise.reject(new GatewayError('upstream_failed', 'unreadable')) });
+    expect(other.verdict).toMatchObject({ effect: 'deny', reason: { code: 'decision_failed' } });
   });
 
   it('looks nothing up once its time is over', async () => {
