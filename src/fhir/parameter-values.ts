@@ -109,7 +109,8 @@ function ownValueFault({ name, modifier, values }: Parameter, version: FhirVersi
   if (codes !== undefined) return once(codes.has(only), `one of ${[...codes].join(', ')}`);
   switch (name) {
     case '_count':
-      return once(/^(?:0|[1-9][0-9]{0,8})$/.test(only), 'a whole number');
+      // However long: who asks for too many gets as many as the rule has (attack case Q29).
+      return once(/^(?:0|[1-9][0-9]*)$/.test(only), 'a whole number');
     case '_id':
       return modifier === undefined ? each(isId, 'an id') : undefined;
     case '_type':

@@ -134,6 +134,7 @@ function isSame(theirs: Parameter, ours: Parameter): boolean {
 
 function bounded(parameters: readonly Parameter[], maxCount: number, version: FhirVersion): readonly Parameter[] {
   const asked = parameters.find(({ key }) => key === '_count');
+  // Beyond 2^53 a number loses digits, and never becomes smaller than a maximum.
   if (asked !== undefined && Number(asked.values[0]) <= maxCount) return parameters;
   const ours = parseParameter({ name: '_count', value: String(maxCount) }, version);
   return asked === undefined ? [...parameters, ours] : parameters.map((each) => (each === asked ? ours : each));

@@ -151,6 +151,16 @@ describe('what narrows', () => {
     },
   );
 
+  it('is of as many as the rule has, however large a number is asked for (Q29)', () => {
+    fc.assert(
+      fc.property(fc.bigInt({ min: 51n, max: 10n ** 400n }), (asked) => {
+        expect(interactionOf(narrowed(search(...GOOD, `_count=${String(asked)}`), []))).toEqual(
+          interactionOf(narrowed(search(...GOOD, '_count=50'), [])),
+        );
+      }),
+    );
+  });
+
   it('has no pages where a request has none', () => {
     expect(narrowed(read('/Observation/1'), [])).toMatchObject({ code: 'obligation_unfit' });
     expect(narrowed({ kind: 'update', type: 'Observation', id: '1' }, [])).toMatchObject({ code: 'obligation_unfit' });
