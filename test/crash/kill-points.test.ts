@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { Sandbox } from '../../src/sandbox/control/sandbox.ts';
 import { DOSSIER } from '../../src/sandbox/dossier/index.ts';
 import { at, listAt, textAt } from '../../src/sandbox/scenario/step.ts';
 import { verifyAudit } from '../../src/sandbox/scenario/verify.ts';
 import { api, control, eventually, request, startDemoSandbox } from '../e2e/support.ts';
+import { watchCalls, type CallPoint } from './held-call.ts';
 import {
   CHOSEN,
   driveTransfer,
@@ -27,16 +27,12 @@ import {
  * point is reached by a fault that holds or breaks that one call:
  * - `before`: the call never works, and the gateway dies;
  * - `after`: the gateway is frozen while the call is under way, the effect happens, and it dies without having read the answer;
- * - `late`: the gateway dies while the call is under way, and the effect happens when another gateway is at work already;
+ * - `late`: the gateway dies while the call is under way, and the effect happens when another gateway has done its work already;
  * - `lost`: the effect happens, the answer is destroyed, and the gateway dies.
  */
-interface KillPoint {
+interface KillPoint extends CallPoint {
   readonly name: string;
   readonly phase: Phase;
-  readonly target: 'node' | 'fhir' | 'receiver';
-  readonly tenant: string;
-  readonly method: string;
-  readonly path: string;
   readonly when: 'before' | 'after' | 'late' | 'lost';
 }
 
@@ -91,12 +87,11 @@ describe(`a gateway on ${URL_OF_SERVER === undefined ? 'SQLite' : 'PostgreSQL'} 
     async (point) => {
       const transfer = driveTransfer(sandbox);
       transfers += 1;
-      let landed: () => Promise<void> = () => Promise.resolve();
       for (const phase of PHASES) {
-        if (phase === point.phase) landed = await killAt(point, transfer);
+        const land = phase === point.phase ? await killAt(point, transfer) : undefined;
         await transfer.finish(phase);
+        await land?.();
       }
-      await landed();
       await expectWhole(transfer);
     },
     180_000,
@@ -110,59 +105,50 @@ describe(`a gateway on ${URL_OF_SERVER === undefined ? 'SQLite' : 'PostgreSQL'} 
 
 /**
  * Sends the phase's command and kills the gateway at the point, then starts it again.
- * @returns a wait until the call that was under way has had its effect
+ * @returns what lets the call that was under way have its effect, and waits for that
  */
 async function killAt(point: KillPoint, transfer: DrivenTransfer): Promise<() => Promise<void>> {
-  const { target, tenant, method, path, when } = point;
-  const { calls, done } = callsTo(point);
-  const [arrived, worked] = [calls().length, done().length];
-  const fault = { target, tenant, match: { method, path }, ...FAULTS[when] };
-  expect((await control(sandbox, 'POST', '/faults', fault)).status).toBe(200);
-  const command = transfer.send(point.phase).catch(() => undefined);
-  await reached(calls, arrived);
-  const landsAt = performance.now() + (when === 'late' ? FAULTS.late.delayMs + 250 : 0);
+  const { target, tenant, method, path, phase, when } = point;
+  const calls = watchCalls(sandbox, point);
+  let land = (): Promise<void> => Promise.resolve();
+  switch (when) {
+    case 'before':
+    case 'lost': {
+      const fault = { target, tenant, match: { method, path }, kind: when === 'before' ? 'down' : 'lose-answer' };
+      expect((await control(sandbox, 'POST', '/faults', fault)).status).toBe(200);
+      break;
+    }
+    case 'after':
+    case 'late': {
+      const { release } = calls.hold();
+      land = () => {
+        release();
+        return calls.worked();
+      };
+      break;
+    }
+  }
+  const command = transfer.send(phase).catch(() => undefined);
+  await calls.arrived();
   switch (when) {
     case 'before':
     case 'late':
       break;
     case 'after':
       await control(sandbox, 'POST', '/gateway', { action: 'freeze' });
-      expect(done()).toHaveLength(worked);
-      await reached(done, worked);
+      expect(calls.done()).toBe(0);
+      await land();
       break;
     case 'lost':
-      await reached(done, worked);
+      await calls.worked();
       break;
   }
   expect((await control(sandbox, 'POST', '/gateway', { action: 'kill' })).json).toEqual({ gateway: 'stopped' });
   await command;
-  if (when === 'late') expect(done()).toHaveLength(worked);
+  if (when === 'late') expect(calls.done()).toBe(0);
   await control(sandbox, 'DELETE', '/faults');
   expect((await control(sandbox, 'POST', '/gateway', { action: 'start' })).json).toEqual({ gateway: 'running' });
-  return () => delay(Math.max(0, landsAt - performance.now()));
-}
-
-/** `slow` holds the call and works in the end, whoever is still there. */
-const FAULTS = {
-  before: { kind: 'down' },
-  after: { kind: 'slow', delayMs: 500 },
-  late: { kind: 'slow', delayMs: 3_000 },
-  lost: { kind: 'lose-answer' },
-} as const;
-
-function reached(calls: () => readonly string[], before: number): Promise<unknown> {
-  return eventually(
-    () => Promise.resolve(calls().length),
-    (count) => count > before,
-  );
-}
-
-/** What came to the point, and what was worked on there. */
-function callsTo({ target, tenant, method, path }: KillPoint) {
-  const faults = sandbox.world.organizations.find(({ id }) => id === tenant)?.tenant?.faults[target];
-  const those = (calls: readonly string[]): readonly string[] =>
-    calls.filter((call) => call.startsWith(`${method} `) && call.includes(path));
-  return { calls: () => those(faults?.calls() ?? []), done: () => those(faults?.done() ?? []) };
+  return when === 'late' ? land : () => Promise.resolve();
 }
 
 /** The end that every transfer has, whatever happened on the way (reliability §3). */
