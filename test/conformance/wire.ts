@@ -67,10 +67,10 @@ function parsed(body: Buffer): unknown {
   }
 }
 
-/** A token for `tenant`'s gate, made by the control API (`{credentials, grants, user, purpose …}`). */
+/** A token for `tenant`'s gate, made by the control API (`{credentials, grants, user, purpose …}`); of an hour, if not said otherwise. */
 export async function tokenFor(sandbox: Sandbox, requester: string, more: object = {}, tenant = OOST): Promise<string> {
   const purpose = 'scope' in more ? {} : { purpose: 'eOverdracht-sender' };
-  const reply = await control(sandbox, 'POST', '/tokens', { tenant, requester, ...purpose, ...more });
+  const reply = await control(sandbox, 'POST', '/tokens', { tenant, requester, ...purpose, expiresInS: 3600, ...more });
   expect(reply.status).toBe(200);
   return textAt(reply.json, 'access_token');
 }
@@ -84,7 +84,7 @@ export async function issue(
   more: { readonly purpose?: string; readonly expiresAt?: Date } = {},
 ): Promise<unknown> {
   const { node, did } = tenantIn(sandbox, issuer);
-  const expiry = more.expiresAt ?? new Date(Date.now() + 30 * 86_400_000);
+  const expiry = more.expiresAt ?? new Date(sandbox.world.clock.now().getTime() + 30 * 86_400_000);
   const reply = await request('POST', `${node}/internal/vcr/v2/issuer/vc`, {
     body: {
       type: 'NutsAuthorizationCredential',
