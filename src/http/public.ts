@@ -37,21 +37,17 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { socket } = request;
-    if (pipelines.hasEnded(socket)) return;
     const peer = socket.remoteAddress ?? '';
     const seen: Seen = { correlationId: randomUUID(), startedMs: performance.now(), remoteAddress: peer };
     metrics.inFlight.inc();
     try {
       const body = createBodyReader(request, response);
-      pipelines.enter(request, response, () => body.breakOff());
+      pipelines.reading(socket, body);
       const received = receive(request, response, seen, body);
       const refused = received.stage === 'refused';
-      // Before anything is waited for: the parser reads on meanwhile.
-      if (refused) pipelines.end(socket);
       const reply = await (refused ? gate.refuse(seen, received.error) : gate.enforce(received));
       const unread = refused || (received.hasBody && !body.isRead());
       const close = reply.close || unread || draining();
-      if (close) pipelines.end(socket);
       const sent = await sendReply(request, response, reply, close);
       note(seen, request.method ?? '', reply, sent);
     } catch (error) {
@@ -151,6 +147,7 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
   const listener = await openListener({
     host: options.host,
     port: options.port,
+    pipelines,
     onRequest: (request, response) => void serve(request, response),
     onConnect: (_request, socket) => {
       socket.on('error', ignore);

@@ -2,14 +2,20 @@ import { createServer, type IncomingMessage, type RequestListener, type Server }
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { createPipelines, type Pipelines } from './pipelines.ts';
 
 /** How a listener of ours is set up; what is not said has the value of the reliability sheet (§2.5). */
 export interface ServerOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
-  /** Called for every request that the parser could read, those that wait for `100 Continue` or name another expectation too. */
+  /**
+   * Called for every request that the parser could read, those that wait for `100 Continue` or name another expectation too; one of a connection at a time,
+   * in their order, and none behind an answer that closes the connection.
+   */
   readonly onRequest: RequestListener;
+  /** Who keeps that order, where the caller has to know of it. */
+  readonly pipelines?: Pipelines;
   /** Called for CONNECT, of which node:http makes no request with an answer. The socket is the callee's to end. */
   readonly onConnect?: (request: IncomingMessage, socket: Duplex) => void;
   /** Called when the parser cannot go on. The socket is the callee's to end. */
@@ -29,20 +35,8 @@ export interface Listener {
   drain(deadlineMs: number): Promise<void>;
 }
 
-const MAX_REQUESTS_PER_SOCKET = 1_000;
 /** A caller that has gone and one that waits for its answer look the same: so long nothing need be on its way to it. */
 const HALF_CLOSED_MS = 300;
-
-function counted(onRequest: ServerOptions['onRequest']): ServerOptions['onRequest'] {
-  const counts = new WeakMap<Duplex, number>();
-  return (request, response) => {
-    const count = (counts.get(request.socket) ?? 0) + 1;
-    counts.set(request.socket, count);
-    if (count === MAX_REQUESTS_PER_SOCKET) response.shouldKeepAlive = false;
-    // What was sent behind the last answer is read by nobody: the connection is about to close.
-    if (count <= MAX_REQUESTS_PER_SOCKET) onRequest(request, response);
-  };
-}
 
 function endHalfClosed(socket: Socket): void {
   socket.once('end', () => {
@@ -58,7 +52,7 @@ function endHalfClosed(socket: Socket): void {
 
 /** Opens a listener with every limit set, none of them left to a default that may change. */
 export async function openListener(options: ServerOptions): Promise<Listener> {
-  const { onRequest, onConnect, onParseError } = options;
+  const { onConnect, onParseError, pipelines = createPipelines() } = options;
   const server = createServer({
     // Above the edge's own 16 kB and 4 kB, so that its answers (431, 414) are given and not the parser's.
     maxHeaderSize: 64 * 1024,
@@ -80,11 +74,11 @@ export async function openListener(options: ServerOptions): Promise<Listener> {
   Object.assign(server, { httpAllowHalfOpen: true });
   server.maxConnections = 12_000;
   server.timeout = 120_000;
-  const onCounted = counted(onRequest);
-  server.on('request', onCounted);
+  const onRequest = pipelines.inTurn(options.onRequest);
+  server.on('request', onRequest);
   // With these listeners node:http promises nothing and refuses nothing by itself.
-  server.on('checkContinue', onCounted);
-  server.on('checkExpectation', onCounted);
+  server.on('checkContinue', onRequest);
+  server.on('checkExpectation', onRequest);
   server.on('connection', endHalfClosed);
   server.on('connect', (request: IncomingMessage, socket: Duplex) => {
     if (onConnect === undefined) socket.destroy();
