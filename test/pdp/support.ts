@@ -93,7 +93,7 @@ export function ask(setting: Setting = {}, change: Partial<Question> = {}): Prom
   const point = createDecisionPoint({
     registry: createRegistry([notes(setting.decide, setting.roles), ...(setting.others ?? [])]),
     settings: { serves: () => setting.serves ?? true, configOf: () => ({ setting: 1 }) },
-    deadlineMs: setting.deadlineMs ?? 200,
+    deadlineMs: setting.deadlineMs ?? 60_000,
     sources: {
       matching: ({ path }) =>
         Promise.resolve((setting.grants ?? []).filter(({ resources }) => resources.some((each) => each.path === path))),

@@ -66,8 +66,8 @@ async function write(
     logger: createLogger('silent'),
     metrics,
     maxReviewBytes: 1_000,
-    reviewDeadlineMs: 100,
-    judgeDeadlineMs: 100,
+    reviewDeadlineMs: 60_000,
+    judgeDeadlineMs: 60_000,
     maxResourceBytes: 1_000,
     upstream: () => ({
       bases: { upstream: 'http://fhir/fhir', public: 'https://gate/a/fhir' },

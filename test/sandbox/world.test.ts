@@ -35,6 +35,8 @@ async function token(more: object): Promise<string> {
     requester: RECEIVER,
     purpose: 'eOverdracht-sender',
     generation: 'v1',
+    // Longer than a slow machine needs for a new start, shorter than an hour.
+    expiresInS: 1_800,
     ...more,
   });
   expect(reply).toMatchObject({ status: 200, json: { token_type: 'bearer' } });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { readFileSync } from 'node:fs';
-import { createClock, type MovableClock } from '../../src/clock.ts';
+import type { MovableClock } from '../../src/clock.ts';
 import { parseConfig } from '../../src/config.ts';
 import { findPendingJobs } from '../../src/outbox/jobs.ts';
 import { createTenantDirectory } from '../../src/tenant/tenant.ts';
@@ -14,6 +14,7 @@ import {
 } from '../../src/usecase/index.ts';
 import { createRegistry } from '../../src/usecase/registry.ts';
 import { createWriteEffects, WRITE_JOB, type WriteEffects } from '../../src/workflow/write-effects.ts';
+import { createStandingClock } from '../support/clock.ts';
 import { openTestDatabase, type TestDatabase } from '../support/database.ts';
 
 // What follows a write of another party, and what is known of it when the process or its answer was lost.
@@ -48,7 +49,7 @@ const write = { tenant: tenant!, useCase, guard: 'task', type: 'Task', id: '1' }
 
 beforeEach(async () => {
   store = await openTestDatabase();
-  clock = createClock();
+  clock = createStandingClock();
   stored = { resource: { resourceType: 'Task', id: '1' }, version: '7' };
   settled = [];
 });
@@ -75,7 +76,7 @@ function effectsOf(instance: string): WriteEffects {
 /** Runs the job as the worker would, with what stands in the outbox. */
 async function runJob(effects: WriteEffects): Promise<JobResult> {
   const [job] = await findPendingJobs(store.database, WRITE_JOB);
-  return effects.handler(useCase).run({ ...job!, attempt: 1, signal: AbortSignal.timeout(5_000) });
+  return effects.handler(useCase).run({ ...job!, attempt: 1, signal: new AbortController().signal });
 }
 
 describe('a write that succeeded', () => {
@@ -114,14 +115,14 @@ describe('a process that starts again', () => {
   it('settles what it had under way before it serves, and goes on looking', async () => {
     await effectsOf('one').intend(write);
     const again = effectsOf('one');
-    await again.recover(2_000);
+    await again.recover(60_000);
     expect(settled).toEqual(['7']);
     expect(await runJob(again)).toMatchObject({ outcome: 'retry', inMs: 500 });
   });
 
   it('leaves what another process has under way to that', async () => {
     await effectsOf('one').intend(write);
-    await effectsOf('two').recover(2_000);
+    await effectsOf('two').recover(60_000);
     expect(settled).toEqual([]);
   });
 });
