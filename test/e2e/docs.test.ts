@@ -51,5 +51,5 @@ if (!hasShell) process.stderr.write('skipped: the examples of docs/sandbox.md: t
       expect(output).toContain(expected);
     }
   },
-  120_000,
+  300_000,
 );

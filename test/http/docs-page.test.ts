@@ -29,6 +29,7 @@ describe('/docs in a browser', () => {
       const browser = await chromium.launchPersistentContext(profile, {
         executablePath,
         headless: true,
+        timeout: 100_000,
         args: [
           '--no-sandbox',
           '--disable-gpu',
@@ -40,6 +41,7 @@ describe('/docs in a browser', () => {
       });
       try {
         const page = await browser.newPage();
+        page.setDefaultTimeout(100_000);
         const asked: string[] = [];
         const said: string[] = [];
         page.on('request', (request) => asked.push(request.url()));
@@ -58,6 +60,6 @@ describe('/docs in a browser', () => {
         server.closeAllConnections();
       }
     },
-    60_000,
+    300_000,
   );
 });
