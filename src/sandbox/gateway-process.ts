@@ -51,9 +51,10 @@ export class GatewayProcessError extends Error {
 }
 
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
-const READY_DEADLINE_MS = 30_000;
-const STOP_DEADLINE_MS = 15_000;
-const ANSWER_DEADLINE_MS = 10_000;
+// They end what hangs. Of a start, the first answer takes the longest: the program is read and compiled before it, on a machine with other work.
+const READY_DEADLINE_MS = 120_000;
+const STOP_DEADLINE_MS = 30_000;
+const ANSWER_DEADLINE_MS = 60_000;
 
 const message = z.discriminatedUnion('type', [
   z.object({ type: z.literal('ready'), public: z.string(), internal: z.string() }),
