@@ -13,7 +13,7 @@ export interface Outcome {
   readonly notes: Notes;
 }
 
-const REPEAT_FOR_MS = 10_000;
+const REPEAT_FOR_MS = 60_000;
 const REPEAT_AFTER_MS = 150;
 
 /** Plays acts in order and prints each request as it is answered. A step that goes wrong does not end the scenario. */

@@ -1,6 +1,6 @@
 import type { Answer, Notes, Step } from './step.ts';
 
-const TIMEOUT_MS = 15_000;
+const TIMEOUT_MS = 60_000;
 
 /** Sends a step's request as it stands, without following redirects. */
 export async function send(step: Step, notes: Notes): Promise<Answer> {
