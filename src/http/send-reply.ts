@@ -33,7 +33,7 @@ export function sendReply(
   if (close) response.shouldKeepAlive = false;
   switch (body.kind) {
     case 'none':
-      response.writeHead(status, status === 202 ? { ...reply.headers, 'content-length': '0' } : reply.headers);
+      response.writeHead(status, saysLength(request, status) ? { ...reply.headers, 'content-length': '0' } : reply.headers);
       response.end();
       return Promise.resolve({ bytes: 0, complete: true });
     case 'bytes':
@@ -44,6 +44,14 @@ export function sendReply(
     case 'stream':
       return sendStream(request, response, reply, body, pace);
   }
+}
+
+/**
+ * An answer without a body says so, or it would be sent in chunks, of which there is none. 204 and 304 say nothing of a length, and neither does the answer to
+ * HEAD: the one to GET would have another (RFC 9110 §8.6).
+ */
+function saysLength({ method }: IncomingMessage, status: number): boolean {
+  return method !== 'HEAD' && status !== 204 && status !== 304;
 }
 
 /** What node:http writes together with the headers, in one call of the system, is text; Latin-1 is every byte as it is. */

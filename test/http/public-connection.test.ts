@@ -107,6 +107,26 @@ describe('a connection', () => {
     expect(unread.got.text.toLowerCase()).toContain('connection: close');
   });
 
+  it.each([
+    [200, 'PUT', '0'],
+    [201, 'POST', '0'],
+    [202, 'POST', '0'],
+    [204, 'DELETE', undefined],
+    [304, 'GET', undefined],
+    [200, 'HEAD', undefined],
+  ])(
+    'brings an answer without a body as one of no length, where it has one: %i to %s (RFC 9110 §8.6)',
+    async (status, method, length) => {
+      const { dial } = await start(() => Promise.resolve({ ...bytes('', status), body: { kind: 'none' } }));
+      const { got } = await dial(`${method} /a/fhir/Task HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(2));
+      await until(() => got.text.split('\r\n\r\n').length === 3);
+      const [head = '', next = ''] = got.text.toLowerCase().split('\r\n\r\n');
+      expect(head).not.toContain('transfer-encoding');
+      expect(/content-length: (.*)/.exec(head)?.[1]?.trim()).toBe(length);
+      expect(next).toMatch(new RegExp(`^http/1.1 ${String(status)} `));
+    },
+  );
+
   it('is told to go on with a body only when somebody wants it (H23)', async () => {
     const { dial } = await start(async (received) => {
       if (!received.headers.has('authorization')) return bytes('', 401);
