@@ -18,6 +18,7 @@ export const ERROR_CODES = {
   body_too_large: 413,
   target_too_long: 414,
   unsupported_media_type: 415,
+  expectation_failed: 417,
   misdirected: 421,
   too_many_requests: 429,
   headers_too_large: 431,

@@ -81,6 +81,7 @@ const ISSUE_CODES: Readonly<Record<ErrorCode, IssueCode>> = {
   body_too_large: 'too-long',
   target_too_long: 'too-long',
   unsupported_media_type: 'not-supported',
+  expectation_failed: 'not-supported',
   misdirected: 'invalid',
   too_many_requests: 'throttled',
   headers_too_large: 'too-long',

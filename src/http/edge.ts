@@ -43,7 +43,7 @@ const LAST_PORT = 65_535;
  * Judges a request as it came off the wire, before anything else reads it: what two parsers might read in two ways is refused, and the
  * connection closed where its framing is in doubt.
  *
- * @throws GatewayError `bad_request`, `invalid_header` (400), `method_not_allowed` (405), `headers_too_large` (431)
+ * @throws GatewayError `bad_request`, `invalid_header` (400), `method_not_allowed` (405), `expectation_failed` (417, RFC 9110 §10.1.1), `headers_too_large` (431)
  */
 export function judgeEdge(request: RawRequest, limits: EdgeLimits = DEFAULT_EDGE_LIMITS): EdgeRequest {
   // HTTP/1.0 has no chunked coding and no Host, HTTP/0.9 and 2.0 in a request line are nonsense that node:http lets through.
@@ -82,7 +82,7 @@ function judgeConnection(headers: HeaderLookup): void {
   if (headers.has('upgrade')) throw inDoubt('invalid_header', 'no upgrade is on offer', 'Upgrade');
   const expect = headers.get('expect');
   if (expect !== undefined && expect.toLowerCase() !== '100-continue')
-    throw inDoubt('bad_request', 'Expect is unknown', 'Expect');
+    throw inDoubt('expectation_failed', 'must be 100-continue, or absent', 'Expect');
 }
 
 interface Framing {
@@ -108,6 +108,10 @@ function judgeFraming(method: string, headers: HeaderLookup): Framing {
   return contentLength === undefined ? { hasBody } : { hasBody, contentLength };
 }
 
-function inDoubt(code: 'bad_request' | 'invalid_header', problem: string, field = 'request'): GatewayError {
+function inDoubt(
+  code: 'bad_request' | 'invalid_header' | 'expectation_failed',
+  problem: string,
+  field = 'request',
+): GatewayError {
   return new GatewayError(code, problem, { fields: [{ field, problem }], close: true });
 }

@@ -155,6 +155,7 @@ const MENDABLE: ReadonlySet<ErrorCode> = new Set([
   'not_acceptable',
   'unsupported_media_type',
   'body_too_large',
+  'expectation_failed',
 ]);
 /** Places that we name: in a Bundle, in Parameters, in a patch, of a request. */
 const PLACE =

@@ -110,7 +110,7 @@ describe('the edge', () => {
     ['H1', '400 close', ['Connection', 'close', 'Connection', 'authorization']],
     ['', '400 close', ['Upgrade', 'h2c']],
     ['', '400 close', ['Upgrade', 'h2c', 'Connection', 'Upgrade, HTTP2-Settings']],
-    ['', '400 close', ['Expect', 'something']],
+    ['', '417 close', ['Expect', 'something']],
     ['H15', '400 close', ['Content-Length', '4', 'Transfer-Encoding', 'chunked']],
     ['H16', '400 close', ['Transfer-Encoding', 'xchunked']],
     ['H16', '400 close', ['Transfer-Encoding', 'chunked, identity']],

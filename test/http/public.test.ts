@@ -267,7 +267,7 @@ describe('a request that cannot be read in one way, or is none of ours', () => {
     ['H27', 406, 'Accept: application/fhir+ndjson'],
     ['H27', 406, 'Accept: application/fhir+json; fhirVersion=4.0'],
     ['Upgrade', 400, 'Upgrade: h2c'],
-    ['Expect', 400, 'Expect: something'],
+    ['Expect', 417, 'Expect: something'],
     ['body', 400, 'Content-Length: 3'],
   ])('is refused for its headers: %s, %i, %.40s', async (_row, status, line) => {
     const authorization = `Authorization: Bearer ${gate.token()}`;
