@@ -1,5 +1,6 @@
 import { parseETag, printETag } from '../fhir/etag.ts';
 import { FHIR_JSON, FHIR_XML } from '../fhir/media.ts';
+import { httpDateMs } from './conditional-read.ts';
 import type { RequestRecord } from './record.ts';
 import { FIXED_HEADERS } from './reply.ts';
 
@@ -8,15 +9,13 @@ export const JSON_CONTENT = `${FHIR_JSON}; charset=utf-8`;
 /** How every XML answer is called. */
 export const XML_CONTENT = `${FHIR_XML}; charset=utf-8`;
 
-const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
-
 /** Ours, and of the custodian's only what is on the list and can be read (attack case X23). */
 export function passedHeaders(record: RequestRecord, theirs: ReadonlyMap<string, string>): Record<string, string> {
   const headers: Record<string, string> = { ...FIXED_HEADERS, 'x-request-id': record.received.correlationId };
   const version = versionIn(theirs.get('etag'));
   if (version !== undefined) headers['etag'] = printETag(version);
   const modified = theirs.get('last-modified');
-  if (modified !== undefined && HTTP_DATE.test(modified)) headers['last-modified'] = modified;
+  if (modified !== undefined && httpDateMs(modified) !== undefined) headers['last-modified'] = modified;
   return headers;
 }
 

@@ -1,5 +1,5 @@
 import { GatewayError } from '../errors.ts';
-import { parseIfNoneMatch, printETag } from '../fhir/etag.ts';
+import { printETag } from '../fhir/etag.ts';
 import { printJson, type JsonObject } from '../fhir/json.ts';
 import { FHIR_JSON, FHIR_XML, FORM, type AnswerFormat } from '../fhir/media.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
@@ -12,7 +12,7 @@ import type { AnswerOptions } from './answer-options.ts';
 import { judgeRead } from './answer-judgement.ts';
 import { beginXml, insistOnXml, type XmlStream } from './answer-xml.ts';
 import { JSON_CONTENT, passedHeaders, plainLength, rawContentType, versionIn, XML_CONTENT } from './answer-headers.ts';
-import { isListing } from './entries.ts';
+import { isUnchanged, knownVersions, mayChange } from './conditional-read.ts';
 import type { RequestRecord } from './record.ts';
 import { refuseDenied } from './refusal.ts';
 import { CALLER_GONE, FIXED_HEADERS, type Reply } from './reply.ts';
@@ -91,19 +91,25 @@ async function answerByStream(permitted: Permitted, record: RequestRecord, optio
   }
 }
 
+/** With what a 200 would have (RFC 9110 §15.4.5): the tag too, where the server leaves it out, for it is the one that it was asked about. */
 function answerNotModified(permitted: Permitted, record: RequestRecord, theirs: ReadonlyMap<string, string>): Promise<Reply> {
-  return whole(record, 304, obliged(passedHeaders(record, theirs), permitted.verdict), undefined);
+  const headers = passedHeaders(record, theirs);
+  const asked = versionAsked(permitted);
+  if (headers['etag'] === undefined && asked !== undefined) headers['etag'] = printETag(asked);
+  return whole(record, 304, obliged(headers, permitted.verdict), undefined);
+}
+
+/** The one version about which the server is asked; several, or any, are compared here, because servers read them in different ways (real-servers.md §1.2). */
+function versionAsked({ authenticated, verdict }: Permitted): string | undefined {
+  const known = knownVersions(authenticated.addressed.received.headers);
+  // An answer that a review may change has no tag by which it could be called unchanged.
+  return Array.isArray(known) && known.length === 1 && !mayChange(verdict) ? known[0] : undefined;
 }
 
 /** A Binary, raw or as a resource, may be of any size and is for no reader's eyes here; XML is scanned as it passes. All else is read in one way before it leaves (X17, X25). */
 function isStreamed({ authenticated: { interaction, answer }, verdict }: Permitted): boolean {
   if (answer === 'xml') return true;
   return 'type' in interaction && interaction.type === 'Binary' && verdict.reviews.length === 0 && verdict.proofs.length === 0;
-}
-
-/** Whether what leaves may be something else than what came: then the custodian's tag is not its tag (attack case X24). */
-export function mayChange({ interaction, reviews, filters, redacted, proofs }: PermitVerdict): boolean {
-  return reviews.length > 0 || filters.length > 0 || redacted.length > 0 || proofs.length > 0 || isListing(interaction);
 }
 
 /** Nobody is there to be answered; the record says so. */
@@ -126,7 +132,6 @@ const ACCEPT: Readonly<Record<AnswerFormat, string>> = {
 
 function upstreamRequest(permitted: Permitted): UpstreamRequest {
   const { authenticated, verdict } = permitted;
-  const { received } = authenticated.addressed;
   const { continuation } = authenticated;
   const { method, path, query, form } =
     continuation === undefined
@@ -136,12 +141,8 @@ function upstreamRequest(permitted: Permitted): UpstreamRequest {
   // What is proved on the answer must be so now: some servers keep what they have found (real-servers.md §0.5).
   if (verdict.proofs.length > 0) headers['cache-control'] = 'no-cache';
   for (const [name, value] of Object.entries(verdict.requestHeaders)) if (value !== null) headers[name] = value;
-  const condition = received.headers.get('if-none-match');
-  if (condition !== undefined) {
-    const version = parseIfNoneMatch(condition);
-    // An answer that a review may change has no tag by which it could be called unchanged.
-    if (!mayChange(verdict)) headers['if-none-match'] = version === '*' ? version : printETag(version);
-  }
+  const version = versionAsked(permitted);
+  if (version !== undefined) headers['if-none-match'] = printETag(version);
   if (form === undefined) return { method, path, query, headers };
   headers['content-type'] = FORM;
   return { method, path, query, headers, body: form };
@@ -203,6 +204,7 @@ function answerBytes(
   upstream: Upstream,
 ): Promise<Reply> {
   const headers = obliged(passedHeaders(record, theirs), permitted.verdict);
+  if (isUnchanged(permitted, headers)) return whole(record, 304, headers, undefined);
   headers['content-type'] = JSON_CONTENT;
   const isHead = permitted.authenticated.addressed.received.method === 'HEAD';
   return whole(record, 200, headers, rewriteBody(bytes, upstream.bases), isHead);
@@ -258,6 +260,7 @@ async function answerStreamed(
   const { answer: format, addressed } = permitted.authenticated;
   const { tenant, received } = addressed;
   const headers = obliged(passedHeaders(record, answer.headers), permitted.verdict);
+  const unchanged = isUnchanged(permitted, headers) ? { ...headers } : undefined;
   switch (format) {
     case 'json':
       insistOnJson(answer);
@@ -273,6 +276,10 @@ async function answerStreamed(
       // A document of somebody's making must not run as a page of ours.
       headers['content-disposition'] = 'attachment';
       break;
+  }
+  if (unchanged !== undefined) {
+    discard(answer.body);
+    return whole(record, 304, unchanged, undefined);
   }
   if (received.method === 'HEAD') {
     discard(answer.body);

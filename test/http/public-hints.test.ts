@@ -63,7 +63,7 @@ describe('a refusal', () => {
       '{"resourceType":"Observation","id":"1","subject":{"reference":"Patient/mine"}}',
       { 'if-match': '7' },
       400,
-      'If-Match must be one weak entity tag such as W/"3"',
+      'If-Match must be one entity tag such as W/"3"',
     ],
     [
       'POST',

@@ -65,6 +65,11 @@ describe('a patch', () => {
     expect(sent()).toMatchObject({ status: 'final', subject: { reference: 'Patient/mine' }, identifier: [{ value: 'mine-1' }] });
   });
 
+  it('in the version that a strong tag names goes up with ours', async () => {
+    expect((await send('PATCH', '/Observation/mine-1', final, { 'if-match': '"3"' })).status).toBe(200);
+    expect(header('if-match')).toBe('W/"3"');
+  });
+
   it('keeps the text of what it does not change', async () => {
     gate.fhir = (request, response, body) => {
       if (request.method === 'PUT') {
@@ -146,6 +151,7 @@ describe('a patch', () => {
 
   it('of a stale version is 412, and one that is no patch 400 or 415, with what would be taken (RFC 5789 §2.2)', async () => {
     expect((await send('PATCH', '/Observation/mine-1', final, { 'if-match': 'W/"2"' })).status).toBe(412);
+    expect((await send('PATCH', '/Observation/mine-1', final, { 'if-match': '"2"' })).status).toBe(412);
     expect((await send('PATCH', '/Observation/mine-1', { op: 'remove' })).status).toBe(400);
     for (const type of ['application/json', 'application/merge-patch+json', 'application/xml-patch+xml', 'text/plain']) {
       const answer = await send('PATCH', '/Observation/mine-1', final, { 'content-type': type });

@@ -244,6 +244,9 @@ describe('metadata', () => {
     const first = await ask();
     charts.clock.advance(3_600);
     expect(await ask()).toEqual(first);
+    const known = { 'if-none-match': `"none", ${String(first[1])}` };
+    const same = await charts.get('/a/fhir/metadata', { ...bearer(charts, 'chart'), ...known });
+    expect([same.status, same.body, same.headers.get('etag')]).toEqual([304, '', first[1]]);
     expect(first[1]).toMatch(/^W\/"[0-9a-f]{16}"$/);
     expect(JSON.parse(String(first[0]))).toMatchObject({
       version: expect.stringMatching(/^[0-9a-f]{16}$/),

@@ -149,7 +149,8 @@ function versionReply(world: World, request: FhirRequest, version: Version): Rep
     /^(?:W\/)?"(\d+)"$/.exec(ifNoneMatch ?? '')?.[1] === String(version.number) ||
     ifModifiedSince >= Date.parse(version.lastUpdated)
   ) {
-    return { status: 304, headers: {} };
+    // What the 200 would have (RFC 9110 §15.4.5); some servers leave the tag out.
+    return { status: 304, headers };
   }
   const { resource } = version;
   if (version.type === 'Binary' && !wantsResource(request)) {
