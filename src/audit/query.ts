@@ -93,9 +93,13 @@ export function toView(instance: string, intent: StoredRecord | undefined, end: 
   const { seq, phase, intent: _closes, ...facts } = last;
   const { seq: _seq, phase: _phase, intent: _none, ...began } = intent ?? last;
   const attributes = { ...began.attributes, ...facts.attributes };
+  // A denial may be because what is stored is another's: whom the intent named was claimed, and not proven.
+  const { patient, patientProof, ...others } = { ...began, ...facts };
+  const isProven = facts.outcome !== 'denied';
   return {
-    ...began,
-    ...facts,
+    ...others,
+    ...(isProven && patient !== undefined ? { patient } : {}),
+    ...(isProven && patientProof !== undefined ? { patientProof } : {}),
     ...(Object.keys(attributes).length === 0 ? {} : { attributes }),
     at: began.at,
     ...(end === undefined || intent === undefined ? {} : { endedAt: end.at }),

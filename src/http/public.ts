@@ -45,7 +45,9 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
       pipelines.reading(socket, body);
       const received = receive(request, response, seen, body);
       const refused = received.stage === 'refused';
-      const reply = await (refused ? gate.refuse(seen, received.error) : gate.enforce(received));
+      const reply = await (refused
+        ? gate.refuse({ ...seen, target: request.url ?? '' }, received.error)
+        : gate.enforce(received));
       const unread = refused || (received.hasBody && !body.isRead());
       const close = reply.close || unread || draining();
       const sent = await sendReply(request, response, reply, close);

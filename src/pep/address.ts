@@ -18,6 +18,7 @@ export interface AddressOptions {
  * @throws GatewayError `invalid_target`, `invalid_parameter` (400), `not_found` (404), `method_not_allowed` (405), `target_too_long` (414)
  */
 export function address(received: Received, record: RequestRecord, options: AddressOptions): Addressed | AddressedInbound {
+  name(received.target, record, options.tenants);
   const { segments, query } = readTarget(received.target);
   const [tenantId = '', place = '', ...rest] = segments;
   const tenant = options.tenants.get(tenantId);
@@ -25,6 +26,16 @@ export function address(received: Received, record: RequestRecord, options: Addr
   record.addressed(tenant);
   if (place === 'fhir') return addressFhir(received, record, tenant, rest, query);
   return addressInbound(received, record, tenant, place, rest, query, options);
+}
+
+/**
+ * Puts a request that is perhaps refused before it is addressed on the record of the tenant that its first path segment is, to the letter: nothing is decoded or
+ * resolved for it, as what cannot be read in one way names nobody.
+ */
+export function name(target: string, record: RequestRecord, tenants: TenantDirectory): void {
+  const segment = /^\/([^/?]*)/.exec(target)?.[1];
+  const tenant = segment === undefined ? undefined : tenants.get(segment);
+  if (tenant !== undefined) record.named(tenant);
 }
 
 /** A slash too many is 400 in a FHIR path, and elsewhere a path that nobody has (eoverdracht.md §4.2: a notification without an id is 404). */

@@ -8,7 +8,7 @@ import { resolveAnswerFormat, resolveBodyFormat } from '../fhir/media.ts';
 import { parseInteraction } from '../fhir/parse-interaction.ts';
 import { parseQuery, type QueryPair } from '../fhir/target.ts';
 import type { DecisionPoint } from '../pdp/decide.ts';
-import { address, type AddressOptions } from './address.ts';
+import { address, name, type AddressOptions } from './address.ts';
 import type { Admission } from './admission.ts';
 import { raise } from './alarm.ts';
 import { settleFormat } from './answer-format.ts';
@@ -190,7 +190,13 @@ export function createGate(options: GateOptions): Gate {
     return error;
   }
 
-  return { enforce, refuse: (seen, error) => refuse(open(seen), error) };
+  function refuseUnread(seen: Seen, error: unknown): Promise<Reply> {
+    const record = open(seen);
+    if (seen.target !== undefined) name(seen.target, record, options.tenants);
+    return refuse(record, error);
+  }
+
+  return { enforce, refuse: refuseUnread };
 }
 
 async function authenticate(addressed: Addressed, record: RequestRecord, options: GateOptions): Promise<Authenticated> {

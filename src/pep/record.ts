@@ -33,6 +33,8 @@ export interface RequestRecord {
   readonly interaction: string | undefined;
   /** Whether the caller has proved to hold the key of its token. */
   readonly proven: boolean;
+  /** The request line names a tenant; whether there is anything to address is not known. Callers see nothing of it: an answer is in nobody's name yet. */
+  named(tenant: Tenant): void;
   addressed(tenant: Tenant): void;
   asks(interaction: Interaction): void;
   asksInbound(route: string, path: string): void;
@@ -63,6 +65,7 @@ class OpenRecord implements RequestRecord {
   readonly #part: string | undefined;
   tenant: Tenant | undefined;
   interaction: string | undefined;
+  #named: Tenant | undefined;
   #path: string | undefined;
   #caller: AuthenticatedCaller | undefined;
   #subject: Subject | undefined;
@@ -85,6 +88,10 @@ class OpenRecord implements RequestRecord {
 
   get proven(): boolean {
     return this.#caller?.proof !== undefined;
+  }
+
+  named(tenant: Tenant): void {
+    this.#named = tenant;
   }
 
   addressed(tenant: Tenant): void {
@@ -128,7 +135,7 @@ class OpenRecord implements RequestRecord {
     this.#metrics.auditRecords.inc({ phase: 'event' });
     return this.#sink.record({
       phase: 'event',
-      ...this.#facts(this.#clock.now()),
+      ...this.#aboutNobody(this.#clock.now()),
       event: 'look-up',
       outcome: 'permitted',
       part: `${this.#part === undefined ? '' : `${this.#part}-`}look-up-${String(this.#lookUps)}`,
@@ -141,12 +148,13 @@ class OpenRecord implements RequestRecord {
     const durationMs = Math.round((performance.now() - this.received.startedMs) * 1000) / 1000;
     this.#metrics.auditRecords.inc({ phase: 'outcome' });
     // One that closes an intent repeats nothing of it.
-    const facts = this.#intended ? this.#names(at) : this.#facts(at);
+    const facts = this.#intended ? this.#names(at) : ending.outcome === 'denied' ? this.#aboutNobody(at) : this.#facts(at);
     return this.#sink.record({ phase: 'outcome', ...facts, ...ending, durationMs });
   }
 
   #names(at: Date): AuditFacts {
-    const { tenant, received } = this;
+    const { received } = this;
+    const tenant = this.tenant ?? this.#named;
     const part = this.#part;
     return {
       correlationId: received.correlationId,
@@ -154,6 +162,12 @@ class OpenRecord implements RequestRecord {
       at,
       ...(tenant === undefined ? {} : { tenant: tenant.id }),
     };
+  }
+
+  /** What is looked up, and what a denial kept somebody from, may be another patient's than the one that the request is about. */
+  #aboutNobody(at: Date): AuditFacts {
+    const { patient: _claimed, patientProof: _proof, ...facts } = this.#facts(at);
+    return facts;
   }
 
   #facts(at: Date): AuditFacts {
@@ -168,7 +182,8 @@ class OpenRecord implements RequestRecord {
       remoteAddress: this.received.remoteAddress,
     };
     if (this.#part !== undefined) facts.part = this.#part;
-    if (this.tenant !== undefined) facts.tenant = this.tenant.id;
+    const tenant = this.tenant ?? this.#named;
+    if (tenant !== undefined) facts.tenant = tenant.id;
     if (this.interaction !== undefined) facts.interaction = this.interaction;
     if (this.#path !== undefined) facts.path = this.#path;
     if (caller !== undefined) facts.tokenHash = caller.tokenHash;

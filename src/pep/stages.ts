@@ -23,6 +23,8 @@ export interface Seen {
   readonly startedMs: number;
   /** Of the caller, after trusted proxies. */
   readonly remoteAddress: string;
+  /** What stands in the request line, where there is one that could be parsed. */
+  readonly target?: string;
 }
 
 /** A request whose framing and headers were judged by the edge. Nothing else is known. */

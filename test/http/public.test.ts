@@ -759,6 +759,27 @@ describe('an inbound message', () => {
 });
 
 describe('a connection', () => {
+  it.each([
+    ['GET', '/a/fhir/Patient/../x', '', 400, 'a'],
+    ['GET', '/a/fhir//x', '', 400, 'a'],
+    ['GET', '/a/fhir/Task?patient=mine&a=%zz', '', 400, 'a'],
+    ['GET', '/a/fhir/Patient/mine', 'X_A: 1\r\n', 400, 'a'],
+    ['TRACE', '/a/fhir/Patient/mine', '', 405, 'a'],
+    ['GET', '/%61/fhir//x', '', 400, '-'],
+    ['GET', '//a/fhir/x', '', 400, '-'],
+    ['GET', '/a;x/fhir//x', '', 400, '-'],
+    ['GET', '/x/../a/fhir/x', '', 400, '-'],
+    ['GET', '/__proto__/fhir//x', '', 400, '-'],
+  ])(
+    'puts what is refused before it is addressed on the record of the tenant that it names: %s %s %j',
+    async (method, path, line, status, tenant) => {
+      const { answers } = await gate.raw(`${method} ${path} HTTP/1.1\r\nHost: x\r\n${line}\r\n`, 1);
+      expect(answers[0]?.status).toBe(status);
+      const records = await gate.audited(answers[0]?.headers.get('x-request-id') ?? '');
+      expect(records.map((record) => record.tenant)).toEqual([tenant]);
+    },
+  );
+
   it('serves pipelined requests in order, each with a record of its own', async () => {
     const before = (await gate.allAudited()).length;
     const one = (id: string) => `GET /a/fhir/Patient/${id} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${gate.token()}\r\n\r\n`;
