@@ -14,9 +14,21 @@ export function passedHeaders(record: RequestRecord, theirs: ReadonlyMap<string,
   const headers: Record<string, string> = { ...FIXED_HEADERS, 'x-request-id': record.received.correlationId };
   const version = versionIn(theirs.get('etag'));
   if (version !== undefined) headers['etag'] = printETag(version);
-  const modified = theirs.get('last-modified');
-  if (modified !== undefined && httpDateMs(modified) !== undefined) headers['last-modified'] = modified;
-  return headers;
+  return Object.assign(headers, dateOf(theirs.get('last-modified')));
+}
+
+/** The custodian's `Last-Modified`, where it is a date. */
+export function dateOf(modified: string | undefined): Readonly<Record<string, string>> {
+  return modified === undefined || httpDateMs(modified) === undefined ? {} : { 'last-modified': modified };
+}
+
+const RETRY_AFTER_S = { least: 1, usual: 5, most: 30 } as const;
+
+/** After how many seconds the custodian's server wants to be asked again, within bounds; a date, or what cannot be read, is the usual time (reliability §4.5). */
+export function retryAfterOf(theirs: ReadonlyMap<string, string>): number {
+  const said = theirs.get('retry-after') ?? '';
+  if (!/^\d{1,9}$/.test(said)) return RETRY_AFTER_S.usual;
+  return Math.min(RETRY_AFTER_S.most, Math.max(RETRY_AFTER_S.least, Number(said)));
 }
 
 export function versionIn(etag: string | undefined): string | undefined {

@@ -103,7 +103,8 @@ function answerNotModified(permitted: Permitted, record: RequestRecord, theirs: 
 function versionAsked({ authenticated, verdict }: Permitted): string | undefined {
   const known = knownVersions(authenticated.addressed.received.headers);
   // An answer that a review may change has no tag by which it could be called unchanged.
-  return Array.isArray(known) && known.length === 1 && !mayChange(verdict) ? known[0] : undefined;
+  if (known === undefined || known === '*' || known.length > 1 || mayChange(verdict)) return undefined;
+  return known[0];
 }
 
 /** A Binary, raw or as a resource, may be of any size and is for no reader's eyes here; XML is scanned as it passes. All else is read in one way before it leaves (X17, X25). */

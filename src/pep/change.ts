@@ -1,9 +1,10 @@
 import { GatewayError } from '../errors.ts';
 import { printETag } from '../fhir/etag.ts';
 import { applyJsonPatch, type JsonPatch } from '../fhir/json-patch.ts';
-import { printJson, type JsonObject } from '../fhir/json.ts';
+import { isJsonObject, printJson, type JsonObject } from '../fhir/json.ts';
 import type { ChangeGuard } from '../usecase/decision.ts';
 import type { WriteResult } from '../usecase/workflow.ts';
+import { dateOf } from './answer-headers.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { judgeChanges, placeBeyond, withServersMeta } from './changes.ts';
 import { refuseUnready, type Named, type Prepared, type Unready } from './prepared.ts';
@@ -41,7 +42,11 @@ export async function answerChange(
     if (put === 'rejected') return refuseRejected(record, 'unprocessable', 'upstream_rejected');
     if (put.outcome === 'written') {
       const { type = '', id = '' } = permitted.verdict.request.resource;
-      const headers = { etag: printETag(put.version), 'content-location': locationOf(permitted, put.version) };
+      const headers = {
+        ...modifiedOf(put.resource),
+        etag: printETag(put.version),
+        'content-location': locationOf(permitted, put.version),
+      };
       const written = { type, id, ...(put.resource === undefined ? {} : { resource: put.resource }) };
       return answerRepresentation(permitted, record, { status: 200, headers, written }, options);
     }
@@ -161,6 +166,14 @@ async function putResource(
     if (error instanceof GatewayError && error.options.reason === 'upstream_rejected') return 'rejected';
     throw error;
   }
+}
+
+/** When it was written, as the server has it: `Last-Modified` is `meta.lastUpdated` (http.html#versioning). */
+function modifiedOf(stored: JsonObject | undefined): Readonly<Record<string, string>> {
+  const meta = stored?.['meta'];
+  const updated = isJsonObject(meta) ? meta['lastUpdated'] : undefined;
+  const ms = typeof updated === 'string' ? Date.parse(updated) : NaN;
+  return Number.isNaN(ms) ? {} : dateOf(new Date(ms).toUTCString());
 }
 
 function locationOf({ authenticated, verdict }: Permitted, version: string): string {

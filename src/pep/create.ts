@@ -4,6 +4,7 @@ import { FHIR_JSON } from '../fhir/media.ts';
 import { printInteraction } from '../fhir/print-interaction.ts';
 import { localReference } from '../fhir/reference.ts';
 import { discard } from './answer-body.ts';
+import { dateOf, retryAfterOf } from './answer-headers.ts';
 import { hasUnreadableMeta, labelsOf, withServersMeta } from './changes.ts';
 import { refuseUnready, type Named, type Prepared } from './prepared.ts';
 import type { RequestRecord } from './record.ts';
@@ -71,6 +72,13 @@ export async function answerCreate(permitted: Permitted, record: RequestRecord, 
     case 409:
     case 412:
       return refuseRejected(record, staleCode(tenant), 'upstream_conflict');
+    case 429:
+    case 503:
+      // It has not taken the create up (RFC 6585 §4, RFC 9110 §15.6.4): the caller may send it again.
+      throw new GatewayError('unavailable', `the FHIR server answered a create with ${String(answer.status)}`, {
+        reason: `upstream_status_${String(answer.status)}`,
+        retryAfterSeconds: retryAfterOf(answer.headers),
+      });
     default:
       throw unconfirmed(answer.status);
   }
@@ -92,7 +100,7 @@ function created(
   // "The server SHALL … return a Location header" (http.html#create): without it nothing says that anything was stored.
   if (written === undefined)
     throw new GatewayError('upstream_failed', 'the FHIR server does not say what it created', { reason: 'upstream_unconfirmed' });
-  const headers: Record<string, string> = {};
+  const headers: Record<string, string> = { ...dateOf(theirs.get('last-modified')) };
   for (const name of ['location', 'etag']) {
     const value = theirs.get(name);
     if (value !== undefined) headers[name] = value;

@@ -47,6 +47,8 @@ export function answerHeaders(raw: Readonly<Record<string, string | string[] | u
     if (typeof value === 'string') headers.set(name, value);
     else if (value !== undefined) throw unreadable(`has ${name} twice`);
   }
+  const retryAfter = raw['retry-after'];
+  if (typeof retryAfter === 'string') headers.set('retry-after', retryAfter);
   const version = headers.has('etag') ? undefined : versionIn(raw['content-location']);
   if (version !== undefined) headers.set('etag', printETag(version));
   for (const name of LOCATIONS) {

@@ -268,6 +268,58 @@ describe('a write that nothing confirms', () => {
     };
   };
 
+  it('has the date at which it was written, where the server tells it', async () => {
+    const modified = 'Sun, 01 Mar 2026 09:00:00 GMT';
+    for (const [said, told] of [
+      [modified, modified],
+      ['yesterday', undefined],
+    ] as const) {
+      gate.fhir = (request, response) => {
+        const location = `http://127.0.0.1:${String(request.socket.localPort)}/fhir/Observation/new/_history/1`;
+        response.writeHead(201, { location, etag: 'W/"1"', 'last-modified': said }).end();
+      };
+      const { status, headers } = await send('POST', '/Observation', observation());
+      expect([status, headers.get('etag'), headers.get('last-modified')]).toEqual([201, 'W/"1"', told]);
+    }
+    gate.fhir = (request, response, body) => {
+      if (request.method !== 'PUT') {
+        server.handler(request, response, body);
+        return;
+      }
+      const meta = { versionId: '4', lastUpdated: '2026-03-01T10:00:00.123+01:00' };
+      response.writeHead(200, { 'content-type': 'application/fhir+json', etag: 'W/"4"' });
+      response.end(JSON.stringify({ ...(JSON.parse(body) as object), meta }));
+    };
+    const update = await send(
+      'PUT',
+      '/Observation/mine-1',
+      observation('Patient/mine', { id: 'mine-1', identifier: [{ value: 'mine-1' }] }),
+    );
+    expect([update.status, update.headers.get('last-modified')]).toEqual([200, modified]);
+  });
+
+  it('that the server is too busy to take up is 503 with a time, and a failure in the audit; any other fault stays 502', async () => {
+    for (const [theirs, retryAfter, status, told] of [
+      [503, '7', 503, '7'],
+      [429, '7', 503, '7'],
+      [503, '86400', 503, '30'],
+      [503, '0', 503, '1'],
+      [503, 'soon', 503, '5'],
+      [500, '7', 502, undefined],
+    ] as const) {
+      gate.fhir = (_request, response) => response.writeHead(theirs, { 'retry-after': retryAfter }).end();
+      const answer = await send('POST', '/Observation', observation());
+      expect([theirs, answer.status, answer.headers.get('retry-after')]).toEqual([theirs, status, told]);
+      expect(await gate.audited(answer.headers.get('x-request-id') ?? '')).toMatchObject([
+        {},
+        { outcome: 'failed', status, reason: `upstream_status_${String(theirs)}` },
+      ]);
+      // A server that answers again is not left alone for what it answered before.
+      gate.fhir = server.handler;
+      await send('PATCH', '/Observation/mine-1', [{ op: 'add', path: '/status', value: 'final' }]);
+    }
+  });
+
   it('is a failure: a create without 201 and a Location, an update without a new version', async () => {
     for (const status of [200, 201, 202, 204]) {
       saying('POST', status);
