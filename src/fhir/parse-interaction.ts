@@ -113,7 +113,11 @@ function onBase(request: InteractionRequest): Interaction {
 }
 
 function capabilities(request: InteractionRequest): Interaction {
-  return { kind: 'capabilities', ...readable(request, 'capabilities') };
+  const { head, parameters } = readable(request, 'capabilities');
+  // What it is without saying so (http.html#capabilities, R4), said once: the same request.
+  const [only] = parameters;
+  const isDefault = parameters.length === 1 && only?.key === 'mode' && only.values.join() === 'full';
+  return { kind: 'capabilities', head, parameters: isDefault ? [] : parameters };
 }
 
 function onType(request: InteractionRequest, type: string): Interaction {

@@ -244,6 +244,10 @@ describe('metadata', () => {
     const first = await ask();
     charts.clock.advance(3_600);
     expect(await ask()).toEqual(first);
+    const full = await charts.get('/a/fhir/metadata?mode=full', bearer(charts, 'chart'));
+    expect([full.body, full.headers.get('etag')]).toEqual(first);
+    for (const mode of ['mode=normative', 'mode=terminology', 'mode=full,normative', 'mode=full&mode=full'])
+      expect((await charts.get(`/a/fhir/metadata?${mode}`, bearer(charts, 'chart'))).status).toBe(403);
     const known = { 'if-none-match': `"none", ${String(first[1])}` };
     const same = await charts.get('/a/fhir/metadata', { ...bearer(charts, 'chart'), ...known });
     expect([same.status, same.body, same.headers.get('etag')]).toEqual([304, '', first[1]]);
