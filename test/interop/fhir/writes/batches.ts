@@ -2,7 +2,7 @@
 import { at, insist, listAt, textAt } from '../../../../src/sandbox/scenario/step.ts';
 import type { Report } from '../report.ts';
 import { same } from '../store-checks.ts';
-import { named, store, stored, unchanged, type WritesGate } from './gate.ts';
+import { named, store, stored, type WritesGate } from './gate.ts';
 
 export async function checkBatches({ check }: Report, gate: WritesGate): Promise<void> {
   const { server } = gate;
@@ -69,21 +69,5 @@ export async function checkBatches({ check }: Report, gate: WritesGate): Promise
       ['201', '200', '403', '204', '403'],
     );
     same((await stored(server, path)).status, 410);
-  });
-  await check('a conditional write or a patch is no part of a transaction: one denial, and nothing is stored', async () => {
-    const { name, resource } = named();
-    const path = await store(server, named().resource);
-    const create = { resource, request: { method: 'POST', url: 'Observation' } };
-    await unchanged(server, [path], async () => {
-      for (const request of [
-        { method: 'POST', url: 'Observation', ifNoneExist: `patient=mine&identifier=${name}` },
-        { method: 'PUT', url: `Observation?patient=mine&identifier=${name}` },
-        { method: 'DELETE', url: `Observation?patient=mine&identifier=${name}` },
-      ]) {
-        const entry = [create, { ...(request.method === 'DELETE' ? {} : { resource }), request }];
-        const answer = await gate.send('POST', '', { body: { resourceType: 'Bundle', type: 'transaction', entry } });
-        same([request.method, answer.status], [request.method, 403]);
-      }
-    });
   });
 }

@@ -15,6 +15,7 @@ import type { WritesGate } from './gate.ts';
 import { checkOperations } from './operations.ts';
 import { checkPatches } from './patches.ts';
 import { checkReferences } from './references.ts';
+import { checkTransactions } from './transactions.ts';
 import { checkXml } from './xml.ts';
 
 export async function checkWrites(report: Report, sandbox: Sandbox, server: ServerClient): Promise<void> {
@@ -29,6 +30,7 @@ export async function checkWrites(report: Report, sandbox: Sandbox, server: Serv
   await checkDeletes(report, gate);
   await checkConditionals(report, gate);
   await checkBatches(report, gate);
+  await checkTransactions(report, gate);
   await checkOperations(report, gate);
   await checkXml(report, gate);
 }
