@@ -46,6 +46,9 @@ export async function answerTransaction(
   options: TransactionOptions,
 ): Promise<Reply> {
   const open = new Set(requests);
+  const { interaction } = whole.authenticated;
+  // Only the body says which of the two it is.
+  if (interaction.kind === 'bundle') record.asks({ ...interaction, bundleType: 'transaction' });
   try {
     await refuseUnfit(requests, open);
     const permitted = await judgeAll(requests, open, options);

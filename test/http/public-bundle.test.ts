@@ -151,6 +151,17 @@ describe('a batch', () => {
 });
 
 describe('a transaction', () => {
+  it('is on record as one, and a batch as a batch', async () => {
+    for (const type of ['transaction', 'batch']) {
+      const answer = await post({ type, entry: [get('Patient/mine')] });
+      expect(answer.status).toBe(200);
+      const records = (await gate.allAudited()).filter(
+        ({ part, interaction }) => part === undefined && interaction !== undefined,
+      );
+      expect(records.at(-1)?.interaction).toBe(type);
+    }
+  });
+
   it('goes up whole, rebuilt, with the versions that it was judged against', async () => {
     const answer = await post({ type: 'transaction', entry: [get('Patient/mine'), create('Patient/mine'), put('mine-1')] });
     expect([answer.status, answer.json.type, statuses(answer)]).toEqual([200, 'transaction-response', ['200', '201', '200']]);
