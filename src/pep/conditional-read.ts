@@ -25,8 +25,8 @@ export function mayChange({ interaction, reviews, filters, redacted, proofs }: P
 /**
  * Whether the caller has what a read would give it: 304 (http.html, "conditional read"; RFC 9110 §13.1.2, §13.1.3, §13.2.2). Asked only of what was judged and
  * proved, so that nobody learns by it what a read would not tell. `If-Modified-Since` counts where there is no `If-None-Match`, and one that is no date does not.
- * What may be changed on its way has no version, only that it is there (attack case X24).
- * @param headers those that the 200 would have
+ * What was changed on its way has no version, only that it is there (attack case X24).
+ * @param headers those that the 200 would have: without tag and date where its content is not what came
  */
 export function isUnchanged({ authenticated, verdict }: Permitted, headers: Readonly<Record<string, string>>): boolean {
   const asked = authenticated.addressed.received.headers;
@@ -35,7 +35,6 @@ export function isUnchanged({ authenticated, verdict }: Permitted, headers: Read
   if (kind !== 'read' && kind !== 'vread' && kind !== 'capabilities') return false;
   const known = knownVersions(asked);
   if (known === '*') return true;
-  if (mayChange(verdict)) return false;
   if (known !== undefined) {
     const current = headers['etag'] === undefined ? undefined : parseETag(headers['etag']);
     return current !== undefined && known.includes(current);

@@ -8,7 +8,7 @@ import { resourceAtEnd } from '../upstream/bundle.ts';
 import { judgeRead } from './answer-judgement.ts';
 import type { AnswerOptions } from './answer-options.ts';
 import { statusText, type EntryRequest } from './bundle-entry.ts';
-import { mayChange } from './conditional-read.ts';
+import { isListing } from './entries.ts';
 import type { Match } from './conditional.ts';
 import type { Permitted } from './stages.ts';
 import { versionIdOf } from './stored.ts';
@@ -48,8 +48,9 @@ export async function answerEntry(
     if (given !== 200 || !isJsonObject(resource)) throw unusable();
     const judged = await judgeRead(permitted, request.record, resource, upstream, options);
     if (judged === 'not-shown') throw unusable();
-    const current = versionIdOf(resource);
-    if (judged === resource && isKnown(request.entry, current) && !mayChange(permitted.verdict))
+    // What was changed on its way has no version, only that it is there (attack case X24).
+    const current = judged === resource ? versionIdOf(resource) : undefined;
+    if (!isListing(interaction) && isKnown(request.entry, current))
       return { response: { status: statusText(304), ...(current === undefined ? {} : { etag: printETag(current) }) } };
     return { resource: judged, response: { status: statusText(200) } };
   }

@@ -265,11 +265,14 @@ describe('conditional writes in a batch', () => {
 });
 
 describe('a condition of a read in a Bundle', () => {
-  it.each(['batch', 'transaction'] as const)('that names what may change on its way is answered in full: %s', async (type) => {
-    const since = { ifNoneMatch: 'W/"3"', ifModifiedSince: '2030-01-01T00:00:00Z' };
-    const answer = await post(type, [get('Observation/mine-1', since)]);
-    expect(statuses(answer)).toEqual([200]);
-    expect(answer.json.entry[0]?.resource?.id).toBe('mine-1');
+  it.each(['batch', 'transaction'] as const)('is held against what was proved: %s', async (type) => {
+    const answer = await post(type, [
+      get('Observation/mine-1', { ifNoneMatch: 'W/"3"' }),
+      get('Observation/mine-2', { ifNoneMatch: 'W/"2"' }),
+    ]);
+    expect(statuses(answer)).toEqual([304, 200]);
+    expect(answer.json.entry.map(({ resource }) => resource?.id)).toEqual([undefined, 'mine-2']);
+    expect(statuses(await post('batch', [get('Observation/other-1', { ifNoneMatch: 'W/"3"' })]))).toEqual([403]);
   });
 
   it('does not fit a write: the entry of a batch, and a transaction as a whole, is what it is alone', async () => {
