@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { createClock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { ExplainRequest } from '../pep/explain.ts';
-import type { Explanation } from '../pep/explanation.ts';
+import { GatewayError } from '../errors.ts';
+import { readHeaders, type ExplainRequest } from '../pep/explain-request.ts';
+import type { ExplainedEntry, ExplainedStage, Explanation } from '../pep/explanation.ts';
 import { createApiKey, revokeApiKey } from '../store/api-keys.ts';
 import { withDatabase } from './database.ts';
 import { requireTenant } from './tenant.ts';
@@ -14,7 +15,7 @@ export interface ExplainArguments {
   readonly tenant: string;
   /** A file with the token alone. */
   readonly tokenFile: string;
-  /** A file with the form of a search, the resource of a write, the steps of a patch, or the Parameters of an operation. */
+  /** A file with the form of a search, the resource of a write, a Bundle, the steps of a patch, or the Parameters of an operation. */
   readonly bodyFile?: string;
   readonly accept?: string;
   /** `Name: value`, each. */
@@ -45,10 +46,7 @@ export async function explainRequest(
     token: readText('--token-file', options.tokenFile).trim(),
     method,
     target,
-    headers: {
-      ...Object.fromEntries((options.header ?? []).map(parseHeader)),
-      ...(options.accept === undefined ? {} : { accept: options.accept }),
-    },
+    headers: headersIn(options),
     ...(options.bodyFile === undefined ? {} : { body: readText('--body-file', options.bodyFile) }),
   };
   const base = options.url ?? `http://${loaded.internal.host}:${String(loaded.internal.port)}`;
@@ -66,11 +64,22 @@ export async function explainRequest(
   else for (const line of describeExplanation(explained)) print(line);
 }
 
+function headersIn({ header = [], accept }: ExplainArguments): Readonly<Record<string, string>> {
+  const given = [...header.map(parseHeader), ...(accept === undefined ? [] : [['Accept', accept] as const])];
+  try {
+    return Object.fromEntries(readHeaders(given));
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    const faults = (error.options.fields ?? []).map(({ field, problem }) => `${field.slice('headers.'.length)} ${problem}`);
+    throw new Error(`--header ${faults.join('; ')}`, { cause: error });
+  }
+}
+
 function parseHeader(text: string): readonly [name: string, value: string] {
   const [, name, value] = /^([!#$%&'*+.^`|~0-9A-Za-z-]+):\s*(.*)$/.exec(text) ?? [];
   if (name === undefined || value === undefined)
     throw new Error(`--header ${JSON.stringify(text)} must be a name, a colon and a value, such as 'If-Match: W/"3"'`);
-  return [name.toLowerCase(), value];
+  return [name, value];
 }
 
 function readText(option: string, file: string): string {
@@ -89,7 +98,7 @@ const problem = z.object({
   fields: z.array(z.object({ field: z.string(), problem: z.string() })).optional(),
 });
 
-const explanation = z.object({ outcome: z.string(), status: z.number(), stages: z.array(z.unknown()) });
+const explanation = z.object({ outcome: z.string(), status: z.number(), headline: z.string(), stages: z.array(z.unknown()) });
 
 async function ask(url: string, secret: string, request: ExplainRequest): Promise<Explanation> {
   let answer: Response;
@@ -118,19 +127,26 @@ async function ask(url: string, secret: string, request: ExplainRequest): Promis
   );
 }
 
-/** An explanation in lines for a person. */
-export function describeExplanation({ outcome, status, stages }: Explanation): readonly string[] {
-  const lines = [`${outcome} (${String(status)})`];
-  for (const { stage, outcome: how, code, text, facts, rules } of stages) {
-    const why = [code, text].filter((part) => part !== undefined).join(': ');
-    lines.push(`${how === 'passed' ? '✓' : '✗'} ${stage}${why === '' ? '' : `  ${why}`}`);
-    for (const [name, value] of Object.entries(facts ?? {})) {
-      const shown = Array.isArray(value) ? value.join(', ') : String(value);
-      if (shown !== '') lines.push(`    ${name}: ${shown}`);
-    }
-    for (const { id, faults } of rules ?? []) {
-      lines.push(faults.length === 0 ? `    ✓ ${id}` : `    ✗ ${id}  ${faults.map((fault) => fault.text).join('; ')}`);
-    }
+/** An explanation in lines for a person: the outcome first, and what it depends on. */
+export function describeExplanation({ headline, stages, entries = [] }: Explanation): readonly string[] {
+  return [headline, ...stages.flatMap((stage) => describeStage(stage)), ...entries.flatMap(describeEntry)];
+}
+
+function describeEntry({ index, part, headline, stages }: ExplainedEntry): readonly string[] {
+  // Which rules fit an entry that was let in is told by its decision.
+  const lines = stages.flatMap((stage) => describeStage(stage.outcome === 'passed' ? { ...stage, rules: [] } : stage));
+  return ['', `${part} (Bundle.entry[${String(index)}]): ${headline}`, ...lines.map((line) => `  ${line}`)];
+}
+
+function describeStage({ stage, outcome, code, text, facts, rules }: ExplainedStage): readonly string[] {
+  const why = [code, text].filter((part) => part !== undefined).join(': ');
+  const lines = [`${outcome === 'passed' ? '✓' : '✗'} ${stage}${why === '' ? '' : `  ${why}`}`];
+  for (const [name, value] of Object.entries(facts ?? {})) {
+    const shown = Array.isArray(value) ? value.join(', ') : String(value);
+    if (shown !== '') lines.push(`    ${name}: ${shown}`);
+  }
+  for (const { id, faults } of rules ?? []) {
+    lines.push(faults.length === 0 ? `    ✓ ${id}` : `    ✗ ${id}  ${faults.map((fault) => fault.text).join('; ')}`);
   }
   return lines;
 }

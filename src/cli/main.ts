@@ -87,11 +87,14 @@ program
 program
   .command('explain')
   .description(
-    'Shows how the running gateway would judge a FHIR request: each stage, each rule, what matched and what was missing. Nothing is forwarded; look-ups are audited. Exit code 0 whatever the judgement, 1: there is none.',
+    'Shows what the running gateway would do with a FHIR request: each stage, each rule, what matched and what was missing, what a write is held against, and each entry of a Bundle. Nothing is sent; what has to be looked up is audited. Exit code 0 whatever the judgement, 1: there is none.',
   )
   .requiredOption('--tenant <id>', 'whose gate')
   .requiredOption('--token-file <file>', 'a file with the access token alone; it is neither kept nor logged')
-  .option('--body-file <file>', 'the form of a search by POST, the resource of a write, the steps of a patch, or Parameters')
+  .option(
+    '--body-file <file>',
+    'the form of a search by POST, the resource of a write, a Bundle, the steps of a patch, or Parameters',
+  )
   .option(
     '--header <name: value>',
     'a header of the request, as often as needed: If-Match: W/"3", If-None-Exist, Prefer, Content-Type',
@@ -109,6 +112,7 @@ program
       'Examples:',
       "  npx sluis explain --tenant ziekenhuis-oost --token-file token.txt -- GET '/Task/1'",
       `  npx sluis explain --tenant ziekenhuis-oost --token-file token.txt --header 'If-Match: W/"3"' --body-file steps.json -- PATCH '/Observation/1'`,
+      "  npx sluis explain --tenant ziekenhuis-oost --token-file token.txt --body-file bundle.json -- POST '/'",
     ].join('\n'),
   )
   .action(async (method: string, target: string, options: ExplainArguments) => {

@@ -11,9 +11,8 @@ import { createHousekeeping } from '../outbox/housekeeping.ts';
 import { createWorker, type Worker } from '../outbox/worker.ts';
 import { createDecisionPoint } from '../pdp/decide.ts';
 import { createAdmission } from '../pep/admission.ts';
-import { explain, type ExplainRequest } from '../pep/explain.ts';
-import type { Explanation } from '../pep/explanation.ts';
-import { createGate, type Gate } from '../pep/enforce.ts';
+import { createExplain, type Explain } from '../pep/explain.ts';
+import { createGate, type Gate, type GateOptions } from '../pep/enforce.ts';
 import { createSealer } from '../sealing.ts';
 import { openDatabase, type Database } from '../store/database.ts';
 import { createProofIds } from '../store/proof-ids.ts';
@@ -36,7 +35,7 @@ export interface Gateway {
   readonly workflow: Workflow;
   readonly gate: Gate;
   /** How the gate would judge a request: for operators. */
-  explain(tenant: Tenant, request: ExplainRequest, correlationId: string): Promise<Explanation>;
+  readonly explain: Explain;
   readonly metrics: Metrics;
   readonly worker: Worker;
   nodeOf(tenant: Tenant): Node;
@@ -135,7 +134,7 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
     clock,
   });
   const sealer = createSealer(config.sealingKeys.map((key) => key.reveal()));
-  const gate = createGate({
+  const options: GateOptions = {
     tenants,
     registry,
     settings: workflow,
@@ -156,7 +155,7 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
     maxReviewBytes: Math.max(MIN_REVIEW_BYTES, REVIEWED_RESOURCES * config.limits.resourceBytes),
     reviewDeadlineMs: JUDGE_DEADLINE_MS,
     judgeDeadlineMs: JUDGE_DEADLINE_MS,
-  });
+  };
 
   const worker = createWorker({
     database,
@@ -179,9 +178,8 @@ export async function composeGateway(config: Config, clock: Clock, logger: Logge
     journal,
     ledger,
     workflow,
-    gate,
-    explain: (tenant, request, correlationId) =>
-      explain(tenant, request, correlationId, { authenticator, decisions, sealer, audit: journal, clock }),
+    gate: createGate(options),
+    explain: createExplain(options),
     metrics,
     worker,
     nodeOf,

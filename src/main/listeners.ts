@@ -40,7 +40,7 @@ export async function startListeners(gateway: Gateway, config: Config, clock: Cl
     node: (tenant) => gateway.nodeOf(tenant),
     audit: journal,
     auditIndex: createScanIndex(journal.directory, (instance, tenant, sequence) => journal.isOpen(instance, tenant, sequence)),
-    explain: (tenant, request, correlationId) => gateway.explain(tenant, request, correlationId),
+    explain: gateway.explain,
     metrics: gateway.metrics,
     clock,
     logger,

@@ -21,10 +21,12 @@ import type { Reply } from './reply.ts';
 import type { Authenticated, Permitted, Received } from './stages.ts';
 import { placeOfEntry, refusedAt, statusText, type EntryRequest } from './bundle-entry.ts';
 import { answerTransaction, type TransactionOptions } from './transaction.ts';
+import type { Watch } from './watch.ts';
 
 export interface BundleOptions extends AnswerOptions, TransactionOptions {
   readonly audit: AuditSink;
   readonly maxBundleBytes: number;
+  readonly watch?: Watch;
   /** Judges and carries out one entry of a batch as the request that it would be alone; always an answer. */
   alone(authenticated: Authenticated, record: RequestRecord): Promise<Reply>;
 }
@@ -95,7 +97,9 @@ function toRequests(
           );
       },
     };
-    const record = openRecord(received, options.audit, options.clock, options.metrics, `entry-${String(index + 1)}`);
+    const part = `entry-${String(index + 1)}`;
+    const record =
+      options.watch?.open(received, part) ?? openRecord(received, options.audit, options.clock, options.metrics, part);
     record.addressed(addressed.tenant);
     record.authenticated(caller);
     record.asks(interaction);

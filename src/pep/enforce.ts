@@ -7,7 +7,7 @@ import { parseJson, parseJsonObject, type JsonObject } from '../fhir/json.ts';
 import { resolveAnswerFormat, resolveBodyFormat } from '../fhir/media.ts';
 import { parseInteraction } from '../fhir/parse-interaction.ts';
 import { parseQuery, type QueryPair } from '../fhir/target.ts';
-import type { DecisionPoint } from '../pdp/decide.ts';
+import type { Verdict } from '../pdp/decide.ts';
 import { address, name, type AddressOptions } from './address.ts';
 import type { Admission } from './admission.ts';
 import { raise } from './alarm.ts';
@@ -30,6 +30,7 @@ import { openRecord, type RequestRecord } from './record.ts';
 import { refuse, refuseDenied } from './refusal.ts';
 import type { Reply } from './reply.ts';
 import type { Addressed, Authenticated, Decided, Denied, Permitted, Received, Seen } from './stages.ts';
+import type { Watch } from './watch.ts';
 import { answerWrite, type WriteOptions } from './write.ts';
 
 /** The gate of the public listener. */
@@ -45,11 +46,14 @@ export interface GateOptions extends AddressOptions, InboundOptions, WriteOption
   readonly audit: AuditSink;
   readonly clock: Clock;
   readonly admission: Admission;
+  /** Of `explain`; no gate of a listener has one. */
+  readonly watch?: Watch;
 }
 
 /** Creates the gate. */
 export function createGate(options: GateOptions): Gate {
-  const open = (seen: Seen): RequestRecord => openRecord(seen, options.audit, options.clock, options.metrics);
+  const open = (seen: Seen): RequestRecord =>
+    options.watch?.open(seen) ?? openRecord(seen, options.audit, options.clock, options.metrics);
 
   async function enforce(received: Received): Promise<Reply> {
     const record = open(received);
@@ -64,7 +68,7 @@ export function createGate(options: GateOptions): Gate {
       return leaving(reply, leave);
     } catch (error) {
       leave?.();
-      return refuse(record, logged(error, record));
+      return failed(error, record);
     }
   }
 
@@ -83,7 +87,7 @@ export function createGate(options: GateOptions): Gate {
     // Who asks with a v2 token is known once the role is: what the decision looks up is on record with it.
     const selected = caller.claims === undefined ? undefined : options.decisions.select(addressed.tenant, caller.purposes);
     if (selected !== undefined && !('effect' in selected)) record.selected(selected);
-    return noted(await decide(authenticated, record, options.decisions, options.clock), record);
+    return noted(await decide(authenticated, record, options), record);
   }
 
   /** The caller is denied all the same; that a store or a use case failed is the operator's to know. */
@@ -96,7 +100,7 @@ export function createGate(options: GateOptions): Gate {
     try {
       return await carryOut(await judge(authenticated, record), record);
     } catch (error) {
-      return refuse(record, logged(error, record));
+      return failed(error, record);
     }
   }
 
@@ -151,7 +155,7 @@ export function createGate(options: GateOptions): Gate {
   }
 
   async function judgeBeside(authenticated: Authenticated, record: RequestRecord): Promise<Decided> {
-    return noted(await ask(authenticated, record, options.decisions, options.clock), record);
+    return noted(await ask(authenticated, record, options), record);
   }
 
   async function mayRead(
@@ -180,6 +184,11 @@ export function createGate(options: GateOptions): Gate {
       },
       'denied',
     );
+  }
+
+  function failed(error: unknown, record: RequestRecord): Promise<Reply> {
+    options.watch?.failed(error, record);
+    return refuse(record, logged(error, record));
   }
 
   function logged(error: unknown, record: RequestRecord): unknown {
@@ -281,13 +290,8 @@ function parseWithBody(
   });
 }
 
-async function decide(
-  authenticated: Authenticated,
-  record: RequestRecord,
-  decisions: DecisionPoint,
-  clock: Clock,
-): Promise<Decided> {
-  const decided = await ask(authenticated, record, decisions, clock);
+async function decide(authenticated: Authenticated, record: RequestRecord, options: GateOptions): Promise<Decided> {
+  const decided = await ask(authenticated, record, options);
   const { verdict } = decided;
   if (verdict.selected !== undefined) record.selected(verdict.selected);
   if (decided.stage === 'permitted') record.permitted(decided.verdict);
@@ -295,13 +299,15 @@ async function decide(
 }
 
 /** What the PDP says; the record learns only what it looks up. */
-async function ask(
-  authenticated: Authenticated,
-  record: RequestRecord,
-  decisions: DecisionPoint,
-  clock: Clock,
-): Promise<Decided> {
-  const verdict = await decisions.decide(questionOf(authenticated, record, clock));
+async function ask(authenticated: Authenticated, record: RequestRecord, options: GateOptions): Promise<Decided> {
+  const { decisions, clock, watch } = options;
+  watch?.judging(authenticated, record);
+  const decided = asDecided(authenticated, await decisions.decide(questionOf(authenticated, record, clock)));
+  watch?.judged(decided, record);
+  return decided;
+}
+
+function asDecided(authenticated: Authenticated, verdict: Verdict): Decided {
   const { continuation } = authenticated;
   if (verdict.effect === 'permit' && continuation !== undefined && !isBoundTo(continuation, verdict)) {
     return { stage: 'denied', authenticated, verdict: { effect: 'deny', selected: verdict.selected, reason: LINK_OF_ANOTHER } };

@@ -1,46 +1,44 @@
 import { parseIfMatch } from '../fhir/etag.ts';
-import { prefersRepresentation } from '../fhir/prefer.ts';
-import type { Interaction } from '../fhir/interaction.ts';
-import type { PermitVerdict, Verdict } from '../pdp/decide.ts';
+import { isWrite, type Interaction } from '../fhir/interaction.ts';
+import type { PermitVerdict } from '../pdp/decide.ts';
 import { parametersOf } from '../pdp/rules.ts';
 import type { Conditional } from './conditional.ts';
+import type { Ended } from './explain-ending.ts';
+import type { Trace } from './explain-trace.ts';
 import type { ExplainedStage } from './explanation.ts';
+import type { Decided, Permitted } from './stages.ts';
 
 type Facts = NonNullable<ExplainedStage['facts']>;
 
-export interface WriteQuestion {
-  /** The verdict on the write itself. */
-  readonly verdict: PermitVerdict;
-  /** By lower-case name. */
-  readonly headers: ReadonlyMap<string, string>;
-  /** Judges another request of the same caller. */
-  readonly ask: (interaction: Interaction) => Promise<Verdict>;
+/** The request that is sent in the end: of a conditional write what it comes to; undefined where it comes to nothing. */
+export function finalOf(trace: Trace): Permitted | undefined {
+  const [first] = trace.judged;
+  if (first?.stage !== 'permitted') return undefined;
+  if (!('criteria' in first.verdict.interaction)) return first;
+  const comes = comesTo(trace);
+  return comes?.stage === 'permitted' ? comes : undefined;
 }
 
-/**
- * What can be said of a permitted write before it is carried out. Of what is stored nothing is read for it, and no search is made: what goes by either is
- * named under `notJudged`.
- */
-export async function explainWrite(question: WriteQuestion): Promise<readonly ExplainedStage[]> {
-  const { interaction } = question.verdict;
+/** What is held against a permitted write, and how that came out. @param prefer what `Prefer` would come to */
+export function describeWrite(trace: Trace, { verdict }: Permitted, ended: Ended, prefer: Facts): readonly ExplainedStage[] {
+  const { interaction } = verdict;
   switch (interaction.kind) {
     case 'conditional-create':
     case 'conditional-update':
     case 'conditional-patch':
     case 'conditional-delete':
-      return explainConditional(question, interaction);
+      return describeConditional(trace, interaction, ended, prefer);
     case 'update':
     case 'patch':
     case 'delete':
-      return [await explainChange(question, interaction)];
+      return [writeStage({ ...guardFacts(verdict), ...heldAgainst(trace, verdict, ended), ...prefer }, ended)];
     case 'create':
-      return [passed({ ...(await preference(question)), notJudged: [LABELS, REFERRED] })];
-    case 'bundle':
-      return [passed({ notJudged: ['its entries: each is judged as if it came alone, so explain each alone'] })];
+      return [writeStage(prefer, ended)];
     case 'operation-instance':
     case 'operation-type':
     case 'operation-system':
-      return interaction.method === 'POST' ? [passed({ sentOnce: true, notJudged: ['what it answers'] })] : [];
+      return isWrite(interaction) && ended.how !== 'stopped' ? [writeStage({ sentOnce: true }, ended)] : [];
+    case 'bundle':
     case 'read':
     case 'vread':
     case 'history-instance':
@@ -55,85 +53,82 @@ export async function explainWrite(question: WriteQuestion): Promise<readonly Ex
   }
 }
 
-const LABELS = 'whether it brings labels (meta.security, meta.tag), which are the custodian’s';
-const REFERRED = 'whether the caller may read what it refers to anew';
+function guardFacts({ guard }: PermitVerdict): Facts {
+  if (guard === undefined) return {};
+  if (guard.kind === 'code') return { guard: guard.write.name };
+  const steps = (guard.changes.states ?? []).flatMap(({ element, steps: each }) =>
+    each.map(({ from, to }) => `${element} from ${from} to ${to}`),
+  );
+  return { guard: `may change ${guard.changes.changed.join(' ')}`, ...(steps.length === 0 ? {} : { steps }) };
+}
 
-async function explainChange(
-  question: WriteQuestion,
-  interaction: Extract<Interaction, { readonly kind: 'update' | 'patch' | 'delete' }>,
-): Promise<ExplainedStage> {
-  const { verdict, headers } = question;
-  const { rule, guard } = verdict;
-  const wanted = headers.get('if-match');
-  if (rule.ifMatch === 'required' && wanted === undefined) {
-    const text = `${rule.id} wants the version that is meant: If-Match is missing`;
-    return { stage: 'write', outcome: 'stopped', code: 'precondition_required', text };
-  }
-  const { kind, type, id } = interaction;
-  const states = guard?.kind === 'changes' ? (guard.changes.states ?? []) : [];
-  const steps = states.flatMap(({ element, steps: each }) => each.map(({ from, to }) => `${element} from ${from} to ${to}`));
-  return passed({
-    ...(wanted === undefined ? {} : { ifMatch: `version ${parseIfMatch(wanted)} is compared with the stored one` }),
-    ...(guard === undefined
+/** What is known of a change that would be sent. */
+function heldAgainst({ asked }: Trace, { interaction }: PermitVerdict, { how }: Ended): Facts {
+  if (how === 'stopped') return {};
+  const wanted = asked?.addressed.received.headers.get('if-match');
+  return {
+    stored: 'it is there, and the caller’s to change',
+    ...(wanted === undefined ? {} : { ifMatch: `version ${parseIfMatch(wanted)} is the stored one` }),
+    ...(interaction.kind === 'delete'
       ? {}
-      : { guard: guard.kind === 'code' ? guard.write.name : `may change ${guard.changes.changed.join(' ')}` }),
-    ...(steps.length === 0 ? {} : { steps }),
-    ...(kind === 'delete' ? {} : await preference(question, { kind: 'read', type, id, parameters: [], head: false })),
-    notJudged: [
-      'whether it is there, in which version, and about whom',
-      ...(kind === 'delete' ? [] : ['what the guard makes of the change', REFERRED]),
-    ],
-  });
+      : { change: how === 'sent' ? 'the guard takes it' : 'there is none: it is so already' }),
+  };
 }
 
-/** As the gate carries it out (`conditional.ts`), up to the search. */
-async function explainConditional(question: WriteQuestion, conditional: Conditional): Promise<readonly ExplainedStage[]> {
-  const { kind, type, criteria } = conditional;
-  if (kind === 'conditional-create') {
-    const creating = await question.ask({ kind: 'create', type });
-    if (creating.effect === 'deny')
-      return [stopped('write', creating.reason.code, `the create: ${creating.reason.text ?? 'is denied'}`)];
+function describeConditional(trace: Trace, conditional: Conditional, ended: Ended, prefer: Facts): readonly ExplainedStage[] {
+  const search = trace.judged.find(isSearch);
+  if (search === undefined) {
+    // Who may not create is not searched for; and a search that fails, or that the role does not have, is where it stops.
+    const stage = ended.how === 'stopped' && ended.code === 'criteria_denied' ? 'search' : 'write';
+    return [stageOf(stage, {}, ended)];
   }
-  let denial: Verdict | undefined;
-  for (const via of ['query', 'form'] as const) {
-    const search = await question.ask({ kind: 'search-type', type, parameters: criteria, head: false, via });
-    if (search.effect === 'permit' && search.local === undefined) {
-      const { rule, proofs, interaction } = search;
-      const found = {
-        rule: rule.id,
-        proofs: proofs.map(({ element, values }) => `${element} is ${values.join(' or ')}`),
-        parameters: parametersOf(interaction).map(({ key }) => key),
-      };
-      return [{ stage: 'search', outcome: 'passed', facts: found }, passed({ comesTo: OUTCOMES[kind], notJudged: COMES_TO })];
-    }
-    denial ??= search;
-  }
-  const text = denial?.effect === 'deny' ? (denial.reason.text ?? denial.reason.code) : 'it is answered by the use case';
-  return [stopped('search', 'criteria_denied', `the search by its criteria: ${text}`)];
+  const { rule, proofs, interaction } = search.verdict;
+  const facts: Facts = {
+    rule: rule.id,
+    proofs: proofs.map(({ element, values }) => `${element} is ${values.join(' or ')}`),
+    parameters: parametersOf(interaction).map(({ key }) => key),
+  };
+  const comes = comesTo(trace);
+  if (comes === undefined && ended.how === 'stopped' && ended.outcome === 'failed') return [stageOf('search', facts, ended)];
+  const what = comesToOf(conditional, trace.part !== undefined, comes, ended);
+  const guarded = comes?.stage === 'permitted' ? { ...guardFacts(comes.verdict), ...prefer } : {};
+  return [
+    { stage: 'search', outcome: 'passed', facts },
+    writeStage({ ...(what === undefined ? {} : { comesTo: what }), ...guarded }, ended),
+  ];
 }
 
-const COMES_TO = ['what the search finds; the write that it comes to is judged then, as if it had come alone: explain that too'];
-const OUTCOMES: Readonly<Record<Conditional['kind'], readonly string[]>> = {
-  'conditional-create': ['nothing where one matches', 'create where none does', '412 where several do'],
-  'conditional-update': ['update of the one that matches', 'create where none does', '412 where several do'],
-  'conditional-patch': ['patch of the one that matches', '404 where none does', '412 where several do'],
-  'conditional-delete': ['delete of the one that matches', '204 where none does', '412 where several do'],
-};
-
-/** What `Prefer: return=representation` would come to. */
-async function preference({ headers, ask }: WriteQuestion, read?: Interaction): Promise<Facts> {
-  if (!prefersRepresentation(headers.get('prefer'))) return {};
-  if (read === undefined) return { prefer: 'what was written comes back where the caller may read it' };
-  const reading = await ask(read);
-  if (reading.effect === 'permit' && reading.local === undefined)
-    return { prefer: `what was written comes back as ${reading.rule.id} has it` };
-  return { prefer: 'the answer has no body: the caller may not read what was written' };
+function isSearch(decided: Decided): decided is Permitted {
+  return (
+    decided.stage === 'permitted' && decided.verdict.interaction.kind === 'search-type' && decided.verdict.local === undefined
+  );
 }
 
-function passed(facts: Facts): ExplainedStage {
-  return { stage: 'write', outcome: 'passed', facts };
+/** What was judged after the search: the write that the conditional one comes to. */
+function comesTo({ judged }: Trace): Decided | undefined {
+  const at = judged.findIndex(isSearch);
+  const next = at === -1 ? undefined : judged[at + 1];
+  return next !== undefined && isWrite(next.authenticated.interaction) ? next : undefined;
 }
 
-function stopped(stage: 'search' | 'write', code: string, text: string): ExplainedStage {
-  return { stage, outcome: 'stopped', code, text };
+function comesToOf({ kind }: Conditional, isEntry: boolean, comes: Decided | undefined, ended: Ended): string | undefined {
+  const becomes: Interaction['kind'] | undefined = comes?.authenticated.interaction.kind;
+  if (becomes === 'create')
+    return isEntry && kind === 'conditional-create' ? 'create, unless one matches' : 'create: none matches';
+  if (becomes !== undefined) return `${becomes} of the one that matches`;
+  if (ended.how !== 'answered') return undefined;
+  return kind === 'conditional-create' ? 'nothing: one matches already' : 'nothing: none matches';
+}
+
+function writeStage(facts: Facts, ended: Ended): ExplainedStage {
+  return stageOf('write', facts, ended);
+}
+
+/** A stage that passed, or that is where it ends. */
+export function stageOf(stage: ExplainedStage['stage'], facts: Facts, ended: Ended): ExplainedStage {
+  const all: Facts = { ...facts, ...(ended.how === 'stopped' && ended.places !== undefined ? { places: ended.places } : {}) };
+  const told = Object.keys(all).length === 0 ? {} : { facts: all };
+  if (ended.how !== 'stopped') return { stage, outcome: 'passed', ...told };
+  const { code, text } = ended;
+  return { stage, outcome: 'stopped', code, ...(text === undefined ? {} : { text }), ...told };
 }

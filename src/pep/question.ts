@@ -4,7 +4,7 @@ import type { RequestRecord } from './record.ts';
 import type { Authenticated } from './stages.ts';
 
 /** What the PDP is asked about a request; the look-ups of the decision go into its record. */
-export function questionOf(authenticated: Authenticated, record: RequestRecord, clock: Clock): Question {
+export function questionOf(authenticated: Authenticated, record: Pick<RequestRecord, 'lookUp'>, clock: Clock): Question {
   const { addressed, caller, interaction } = authenticated;
   return {
     tenant: addressed.tenant,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { Readable } from 'node:stream';
 import type { AuditEntry } from '../../src/audit/entry.ts';
 import { createClock } from '../../src/clock.ts';
 import { describeExplanation } from '../../src/cli/explain.ts';
@@ -6,9 +7,14 @@ import { GatewayError } from '../../src/errors.ts';
 import { createDecisionPoint } from '../../src/pdp/decide.ts';
 import { parseInteraction } from '../../src/fhir/parse-interaction.ts';
 import { parseQuery } from '../../src/fhir/target.ts';
-import { explain, type ExplainRequest } from '../../src/pep/explain.ts';
+import { createExplain, type ExplainRequest } from '../../src/pep/explain.ts';
 import { sealLinks } from '../../src/pep/page-links.ts';
+import { createLogger } from '../../src/log.ts';
+import { createMetrics } from '../../src/metrics.ts';
+import { createAdmission } from '../../src/pep/admission.ts';
 import { createSealer } from '../../src/sealing.ts';
+import { createTenantDirectory } from '../../src/tenant/tenant.ts';
+import type { Upstream, UpstreamRequest } from '../../src/upstream/forward.ts';
 import type { Explanation } from '../../src/pep/explanation.ts';
 import type { AuthenticatedCaller } from '../../src/token/authenticate.ts';
 import { createRegistry } from '../../src/usecase/registry.ts';
@@ -18,22 +24,45 @@ import { WRITES } from '../support/writes-use-case.ts';
 
 const tenant = { ...stu3, fhir: { ...stu3.fhir, version: 'R4' as const } };
 const audited: AuditEntry[] = [];
+const LOGGER = createLogger('silent');
 const SEALER = createSealer([]);
+const REGISTRY = createRegistry([chart, WRITES]);
+const SETTINGS = { serves: () => true, configOf: () => ({}) };
+/** Everything is there, in version 1: of the patient whose name its id begins with. */
+const stored = (type: string, id: string) => ({
+  resourceType: type,
+  id,
+  meta: { versionId: '1' },
+  status: 'preliminary',
+  subject: { reference: id.startsWith('mine') ? 'Patient/mine' : 'Patient/other' },
+});
 const DECISIONS = createDecisionPoint({
-  registry: createRegistry([chart, WRITES]),
-  settings: { serves: () => true, configOf: () => ({}) },
+  registry: REGISTRY,
+  settings: SETTINGS,
   sources: {
     matching: () => Promise.resolve([]),
     byCredential: () => Promise.resolve(undefined),
-    read: (_tenant, type, id) =>
-      Promise.resolve({
-        resourceType: type,
-        id,
-        subject: { reference: id.startsWith('mine') ? 'Patient/mine' : 'Patient/other' },
-      }),
+    read: (_tenant, type, id) => Promise.resolve(stored(type, id)),
     record: () => Promise.resolve(undefined),
   },
 });
+const sent: UpstreamRequest[] = [];
+const matching: object[] = [];
+const UPSTREAM: Upstream = {
+  bases: { public: 'https://gate.example/a/fhir', upstream: 'http://127.0.0.1:1/fhir' },
+  store: {
+    read: (type, id) => Promise.resolve({ resource: stored(type, id), version: '1' }),
+    put: () => Promise.reject(new Error('it was sent')),
+  },
+  forward: (request) => {
+    sent.push(request);
+    const found = { resourceType: 'Bundle', type: 'searchset', entry: matching.map((resource) => ({ resource })) };
+    const headers = new Map([['content-type', 'application/fhir+json']]);
+    return Promise.resolve({ status: 200, headers, body: Readable.from([Buffer.from(JSON.stringify(found))]) });
+  },
+  read: () => Promise.reject(new Error('it was sent')),
+  close: () => Promise.resolve(),
+};
 
 function ask(
   request: Partial<ExplainRequest>,
@@ -42,6 +71,7 @@ function ask(
   xml: 'none' | 'relative' = 'none',
 ): Promise<Explanation> {
   audited.length = 0;
+  sent.length = 0;
   const caller: AuthenticatedCaller = {
     subject: { organization: { id: REQUESTER }, scopes: purposes, claims: new Map(), credentials: [] },
     purposes,
@@ -49,9 +79,28 @@ function ask(
     dropped: [{ id: 'x', reason: 'expired' }],
   };
   const asked = { ...tenant, fhir: { ...tenant.fhir, xml } };
-  return explain(asked, { token: 'secret-token', method: 'GET', target: '/Patient/mine', ...request }, 'c-1', {
-    authenticator: { identify: () => (refused === undefined ? Promise.resolve(caller) : Promise.reject(refused)) },
+  const identify = () => (refused === undefined ? Promise.resolve(caller) : Promise.reject(refused));
+  const none = () => Promise.reject(new Error('explain has no use for it'));
+  const explain = createExplain({
+    tenants: createTenantDirectory([asked]),
+    registry: REGISTRY,
+    settings: SETTINGS,
+    authenticator: { identify, authenticate: none },
     decisions: DECISIONS,
+    services: () => {
+      throw new Error('explain has no use for it');
+    },
+    effects: { intend: none, settled: none, unknown: none },
+    upstream: () => UPSTREAM,
+    admission: createAdmission(),
+    logger: LOGGER,
+    metrics: createMetrics(false),
+    maxMessageBytes: 65_536,
+    maxResourceBytes: 65_536,
+    maxBundleBytes: 65_536,
+    maxReviewBytes: 65_536,
+    reviewDeadlineMs: 30_000,
+    judgeDeadlineMs: 30_000,
     audit: {
       record: (entry) => {
         audited.push(entry);
@@ -61,6 +110,7 @@ function ask(
     sealer: SEALER,
     clock: createClock(),
   });
+  return explain(asked, { token: 'secret-token', method: 'GET', target: '/Patient/mine', ...request }, 'c-1');
 }
 
 /** The link to the next page of a search, as the gate gives it to a requester. */
@@ -144,7 +194,7 @@ describe('explain', () => {
     expect(proved).toMatchObject({ outcome: 'refused', status: 406 });
     expect(last(proved)).toMatchObject({
       stage: 'upstream',
-      code: 'not_acceptable',
+      code: 'xml_not_possible',
       text: 'Accept must allow application/fhir+json: the answer has to be looked into',
     });
   });
@@ -217,7 +267,7 @@ describe('explain of a write', () => {
   const steps = JSON.stringify([{ op: 'replace', path: '/status', value: 'final' }]);
   const stage = ({ stages }: Explanation, name: string) => stages.find((each) => each.stage === name);
 
-  it('tells of a patch what it may change, that it goes up as a new version, and what is judged later', async () => {
+  it('tells of a patch what it may change, that it goes up as a new version, and what is left open', async () => {
     const said = await asks({
       method: 'PATCH',
       target: '/Observation/mine-1',
@@ -229,17 +279,18 @@ describe('explain of a write', () => {
       guard: 'may change status note valueQuantity subject code',
       steps: ['status from preliminary to final'],
       prefer: 'what was written comes back as read has it',
-      notJudged: [
-        'whether it is there, in which version, and about whom',
-        'what the guard makes of the change',
-        expect.any(String),
-      ],
+      stored: 'it is there, and the caller’s to change',
+      change: 'the guard takes it',
     });
-    expect(last(said)?.facts).toMatchObject({ method: 'PUT', path: '/Observation/mine-1' });
-    const blind = await asks(
-      { method: 'PATCH', target: '/Observation/mine-1', body: steps, headers: { prefer: 'return=representation' } },
-      'blind',
+    expect(said.headline).toBe('permitted (200), if what is stored stays as it is until then and the FHIR server carries it out');
+    expect(said.notJudged).toBe(
+      'Only doing it shows whether what is stored stays as it is until then and the FHIR server carries it out.',
     );
+    expect(JSON.stringify(said)).not.toContain('preliminary"');
+    expect(last(said)?.facts).toMatchObject({ method: 'PUT', path: '/Observation/mine-1' });
+    const patch = { method: 'PATCH', target: '/Observation/mine-1', headers: { prefer: 'return=representation' } };
+    expect(await asks({ ...patch, body: steps }, 'blind')).toMatchObject({ outcome: 'denied', status: 403 });
+    const blind = await asks({ ...patch, body: steps.replace('replace', 'add') }, 'blind');
     expect(stage(blind, 'write')?.facts?.['prefer']).toContain('no body');
   });
 
@@ -253,22 +304,36 @@ describe('explain of a write', () => {
 
   it('tells of a delete whether it names a version, where its rule wants one', async () => {
     const remove = { method: 'DELETE', target: '/Observation/mine-1' };
-    expect(await asks(remove)).toMatchObject({ outcome: 'refused', status: 428 });
+    const unnamed = await asks(remove);
+    expect(unnamed).toMatchObject({ outcome: 'rejected', status: 428, headline: 'rejected (428)' });
+    expect(last(unnamed)).toMatchObject({ stage: 'write', outcome: 'stopped', code: 'if_match_missing' });
+    expect(await asks({ ...remove, headers: { 'if-match': 'W/"7"' } })).toMatchObject({ outcome: 'rejected', status: 412 });
     expect(await asks({ ...remove, headers: { 'if-match': 'W/"1"' } })).toMatchObject({ outcome: 'permitted', status: 204 });
     expect(await asks({ ...remove, target: '/Observation/other-1' })).toMatchObject({ outcome: 'denied', status: 403 });
   });
 
-  it('tells of a conditional write the search by which it begins, and that what it comes to is judged after that', async () => {
+  it('tells of a conditional write the search by which it begins, and judges what it comes to', async () => {
     const update = { method: 'PUT', body: mine };
-    const said = await asks({ ...update, target: '/Observation?patient=mine&identifier=x' });
+    const criteria = { ...update, target: '/Observation?patient=mine&identifier=x' };
+    const said = await asks(criteria);
+    expect(said).toMatchObject({ outcome: 'permitted', status: 201 });
     expect(stage(said, 'search')).toMatchObject({
       outcome: 'passed',
       facts: { rule: 'search', proofs: ['subject is Patient/mine'] },
     });
-    expect(last(said)).toMatchObject({
-      stage: 'write',
-      facts: { comesTo: ['update of the one that matches', expect.any(String), expect.any(String)] },
-    });
+    expect(stage(said, 'write')?.facts).toEqual({ comesTo: 'create: none matches' });
+    expect(sent).toMatchObject([{ method: 'GET', headers: { 'x-sluis-lookup': '1' } }]);
+    expect(audited).toMatchObject([{ event: 'look-up', attributes: { read: 'Observation/_search', for: 'explain' } }]);
+    matching.push(stored('Observation', 'mine-1'));
+    const one = await asks(criteria);
+    expect(one).toMatchObject({ outcome: 'permitted', status: 200 });
+    expect(stage(one, 'write')?.facts).toMatchObject({ comesTo: 'update of the one that matches' });
+    expect(last(one)?.facts).toMatchObject({ method: 'PUT', path: '/Observation/[the one that matches]' });
+    matching.push(stored('Observation', 'mine-2'));
+    const several = await asks(criteria);
+    expect(several).toMatchObject({ outcome: 'rejected', status: 412 });
+    expect(last(several)).toMatchObject({ stage: 'write', code: 'several_match' });
+    matching.length = 0;
     const other = await asks({ ...update, target: '/Observation?patient=other' });
     expect(other).toMatchObject({ outcome: 'denied', status: 403 });
     expect(last(other)).toMatchObject({ stage: 'search', code: 'criteria_denied' });
@@ -280,13 +345,71 @@ describe('explain of a write', () => {
     });
   });
 
-  it('judges an operation by what its body brings, and says of a Bundle that its entries are not judged', async () => {
+  it('judges an operation by what its body brings', async () => {
     const named = (patient: string) =>
       JSON.stringify({ resourceType: 'Parameters', parameter: [{ name: 'patient', valueString: patient }] });
     const last = { method: 'POST', target: '/Observation/$lastn' };
     expect(await asks({ ...last, body: named('Patient/mine') })).toMatchObject({ outcome: 'permitted' });
     expect(await asks({ ...last, body: named('Patient/other') })).toMatchObject({ outcome: 'denied' });
-    const bundle = await asks({ method: 'POST', target: '/', body: '{}' });
-    expect(JSON.stringify(bundle.stages.at(-1))).toContain('each is judged as if it came alone');
+  });
+
+  it('explains each entry of a Bundle: a denied one denies a transaction, and is one of a batch', async () => {
+    const bundle = (type: string, ...asked: readonly object[]) =>
+      asks({
+        method: 'POST',
+        target: '/',
+        body: JSON.stringify({ resourceType: 'Bundle', type, entry: asked.map((request) => ({ request })) }),
+      });
+    const get = (id: string) => ({ method: 'GET', url: `Observation/${id}` });
+    const mixed = [get('mine-1'), get('other-1'), { method: 'DELETE', url: 'Observation/mine-2', ifMatch: 'W/"1"' }];
+    const whole = await bundle('transaction', ...mixed);
+    expect(whole).toMatchObject({ outcome: 'denied', status: 403 });
+    expect(last(whole)).toMatchObject({ stage: 'entries', code: 'entry_denied', facts: { kind: 'transaction', entries: 3 } });
+    expect(whole.entries?.map(({ index, part, outcome }) => [index, part, outcome])).toEqual([
+      [0, 'entry-1', 'denied'],
+      [1, 'entry-2', 'denied'],
+      [2, 'entry-3', 'denied'],
+    ]);
+    const codes = whole.entries?.map(({ stages }) => [stages.at(-1)?.stage, stages.at(-1)?.code]);
+    expect(codes).toEqual([
+      ['entries', 'transaction_denied'],
+      ['decision', 'patient_not_in_rule'],
+      ['entries', 'transaction_denied'],
+    ]);
+    const each = await bundle('batch', ...mixed);
+    expect(each.entries?.map(({ outcome, status }) => [outcome, status])).toEqual([
+      ['permitted', 200],
+      ['denied', 403],
+      ['permitted', 204],
+    ]);
+    expect(each.headline).toBe('permitted (200), 2 of its 3 entries, if the FHIR server carries out what is permitted of them');
+    expect(describeExplanation(each)).toEqual(
+      expect.arrayContaining([
+        'entry-2 (Bundle.entry[1]): denied (403)',
+        '  ✗ decision  patient_not_in_rule: read: the patient is none of the rule',
+      ]),
+    );
+    const all = await bundle('transaction', get('mine-1'), get('mine-2'));
+    expect(all).toMatchObject({
+      outcome: 'permitted',
+      status: 200,
+      entries: [{ outcome: 'permitted' }, { outcome: 'permitted' }],
+    });
+    expect(last(await bundle('collection'))).toMatchObject({ stage: 'entries', outcome: 'stopped', code: 'invalid_body' });
+  });
+
+  it('takes names of headers in any case, each once, and no others', async () => {
+    const remove = { method: 'DELETE', target: '/Observation/mine-1' };
+    expect(await asks({ ...remove, headers: { 'IF-Match': 'W/"1"' } })).toMatchObject({ outcome: 'permitted' });
+    const faults = { 'If-Match': '1', 'if-match': '2', Cookie: 'x' };
+    await expect(asks({ ...remove, headers: faults })).rejects.toMatchObject({
+      code: 'invalid_body',
+      options: {
+        fields: [
+          { field: 'headers.if-match', problem: expect.stringContaining('is there twice') },
+          { field: 'headers.Cookie', problem: expect.stringContaining('If-Match, ') },
+        ],
+      },
+    });
   });
 });

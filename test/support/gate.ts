@@ -16,7 +16,9 @@ import { createMetrics, type AlarmKind } from '../../src/metrics.ts';
 import { createNode } from '../../src/nuts/node.ts';
 import { createDecisionPoint } from '../../src/pdp/decide.ts';
 import { createAdmission } from '../../src/pep/admission.ts';
-import { createGate } from '../../src/pep/enforce.ts';
+import { createGate, type GateOptions } from '../../src/pep/enforce.ts';
+import { createExplain, type ExplainRequest } from '../../src/pep/explain.ts';
+import type { Explanation } from '../../src/pep/explanation.ts';
 import { createSealer } from '../../src/sealing.ts';
 import { Secret } from '../../src/secret.ts';
 import { createProofIds } from '../../src/store/proof-ids.ts';
@@ -86,6 +88,8 @@ export interface TestGate {
     answers?: number,
   ): Promise<{ readonly answers: readonly RawAnswer[]; readonly closed: boolean }>;
   get(path: string, headers?: Readonly<Record<string, string>>, method?: string, body?: string): Promise<RawAnswer>;
+  /** What this gate would do at tenant `a`. */
+  explain(request: ExplainRequest, correlationId?: string): Promise<Explanation>;
   close(): Promise<void>;
 }
 
@@ -250,7 +254,7 @@ export async function startGate(
     instance: 'gate-1',
     logger,
   });
-  const gate = createGate({
+  const options: GateOptions = {
     tenants: directory,
     registry,
     settings: workflow,
@@ -293,7 +297,9 @@ export async function startGate(
     maxReviewBytes: 1_048_576,
     reviewDeadlineMs,
     judgeDeadlineMs: LONG_MS,
-  });
+  };
+  const gate = createGate(options);
+  const explain = createExplain(options);
   const listener = await openPublicListener({ host: '127.0.0.1', port: 0, gate, trustedProxies: [], logger, metrics });
   closers.unshift(() => listener.drain(200));
   const port = Number(new URL(listener.url).port);
@@ -396,6 +402,7 @@ export async function startGate(
       if (answer === undefined) throw new Error(`no answer to ${method} ${path}`);
       return answer;
     },
+    explain: (request: ExplainRequest, correlationId = 'explained') => explain(directory.get('a')!, request, correlationId),
     close: async () => {
       for (const close of closers) await close();
     },

@@ -5,8 +5,7 @@ import type { Logger } from '../../log.ts';
 import type { Metrics } from '../../metrics.ts';
 import type { Node } from '../../nuts/node.ts';
 import type { SigningServices } from '../../nuts/signing.ts';
-import type { ExplainRequest } from '../../pep/explain.ts';
-import type { Explanation } from '../../pep/explanation.ts';
+import type { Explain } from '../../pep/explain.ts';
 import type { Database } from '../../store/database.ts';
 import type { Tenant, TenantDirectory } from '../../tenant/tenant.ts';
 import type { UseCase } from '../../usecase/definition.ts';
@@ -34,7 +33,7 @@ export interface ApiDependencies {
   readonly audit: AuditSink;
   readonly auditIndex: AuditIndex;
   /** How a request would be judged. */
-  readonly explain: (tenant: Tenant, request: ExplainRequest, correlationId: string) => Promise<Explanation>;
+  readonly explain: Explain;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly logger: Logger;

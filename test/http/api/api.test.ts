@@ -126,7 +126,7 @@ describe('who may call', () => {
     expect((await call(world, 'POST', `${A}/explain`, { key: 'ehr-a', body })).status).toBe(403);
     const wrong = await call(world, 'POST', `${A}/explain`, { key: 'operator-a', body: { ...body, method: 'TRACE' } });
     expect(wrong.status).toBe(400);
-    const counting = ['accept', 'content-type', 'if-match', 'if-none-exist', 'if-none-match', 'if-unmodified-since', 'prefer'];
+    const counting = ['accept', 'Content-Type', 'IF-MATCH', 'if-none-exist', 'If-None-Match', 'if-unmodified-since', 'Prefer'];
     for (const name of counting) {
       const said = await call(world, 'POST', `${A}/explain`, { key: 'operator-a', body: { ...body, headers: { [name]: 'x' } } });
       expect([name, said.status]).toEqual([name, 200]);

@@ -306,6 +306,7 @@ export async function startApi(mode: 'production' | 'development' = 'production'
       Promise.resolve({
         outcome: 'refused',
         status: 404,
+        headline: 'refused (404)',
         stages: [{ stage: 'address', outcome: 'stopped', code: 'not_found', text: `${of.id} ${method} ${target}` }],
       }),
     metrics,
