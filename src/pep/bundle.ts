@@ -82,7 +82,7 @@ function toRequests(
       stage: 'received',
       method: printInteraction(interaction).method,
       target: addressed.received.target,
-      headers: conditionsOf(entry),
+      headers: headersOf(entry, addressed.received.headers.get('prefer')),
       hasBody: resource !== undefined || patch !== undefined,
       readBody: () => Promise.reject(new GatewayError('internal', 'an entry has no body of its own')),
       onGone: (listener) => {
@@ -126,9 +126,10 @@ function toRequests(
   });
 }
 
-/** As headers, which is how they come alone. */
-function conditionsOf({ ifMatch, ifNoneMatch }: BundleEntry): ReadonlyMap<string, string> {
+/** The conditions as headers, which is how they come alone; what the caller prefers to get back it says once for all. */
+function headersOf({ ifMatch, ifNoneMatch }: BundleEntry, prefer: string | undefined): ReadonlyMap<string, string> {
   const headers = new Map<string, string>();
+  if (prefer !== undefined) headers.set('prefer', prefer);
   if (ifMatch !== undefined) headers.set('if-match', printETag(ifMatch));
   if (ifNoneMatch !== undefined) headers.set('if-none-match', ifNoneMatch === '*' ? ifNoneMatch : printETag(ifNoneMatch));
   return headers;

@@ -85,10 +85,15 @@ interface Answer {
   }[];
 }
 
-async function post(type: 'batch' | 'transaction', entry: readonly object[], service = 'writes') {
+async function post(
+  type: 'batch' | 'transaction',
+  entry: readonly object[],
+  service = 'writes',
+  more: Record<string, string> = {},
+) {
   const answer = await gate.get(
     '/a/fhir',
-    { authorization: `Bearer ${gate.token({ facts: { service } })}`, 'content-type': 'application/fhir+json' },
+    { authorization: `Bearer ${gate.token({ facts: { service } })}`, 'content-type': 'application/fhir+json', ...more },
     'POST',
     JSON.stringify({ resourceType: 'Bundle', type, entry }),
   );
@@ -261,6 +266,18 @@ describe('conditional writes in a batch', () => {
     expect(statuses(answer)).toEqual([200, 201, 200, 204, 204, 422, 403]);
     expect(answer.json.entry[0]?.response.location).toBe('https://gate.example/a/fhir/Observation/mine-1/_history/3');
     expect([...server.stored.keys()].sort()).toEqual(['mine-2', 'new-1', 'other-1']);
+  });
+});
+
+describe('what was written in a batch', () => {
+  it('comes back to who prefers that and may read it', async () => {
+    const entry = [put('Observation/mine-1', { id: 'mine-1', status: 'final' }), patch('Observation/mine-2'), createIf('fresh')];
+    const prefer = { prefer: 'return=representation' };
+    const shown = async (service: string, more: Record<string, string>) =>
+      (await post('batch', entry, service, more)).json.entry.map(({ resource }) => resource?.id);
+    expect(await shown('writes', {})).toEqual([undefined, undefined, undefined]);
+    expect(await shown('writes', prefer)).toEqual(['mine-1', 'mine-2', expect.stringMatching(/^new-/)]);
+    expect((await shown('blind', prefer))[0]).toBeUndefined();
   });
 });
 
