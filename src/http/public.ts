@@ -146,6 +146,8 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
   }
 
   const ignore = (): void => undefined;
+  /** The parser says again of each further piece that it cannot go on: one refusal, one record, one answer. */
+  const givenUp = new WeakSet<Duplex>();
   const listener = await openListener({
     host: options.host,
     port: options.port,
@@ -159,9 +161,16 @@ export async function openPublicListener(options: PublicListenerOptions): Promis
       ).catch(() => socket.destroy());
     },
     onParseError: (error, socket) => {
-      socket.on('error', ignore);
       // The other side has gone: there is nobody to answer, and no request to record.
-      if (error.code === 'ECONNRESET' || !socket.writable) {
+      if (error.code === 'ECONNRESET') {
+        socket.on('error', ignore);
+        socket.destroy();
+        return;
+      }
+      if (givenUp.has(socket)) return;
+      givenUp.add(socket);
+      socket.on('error', ignore);
+      if (!socket.writable) {
         socket.destroy();
         return;
       }

@@ -139,4 +139,14 @@ describe('a read by a caller that has a version', () => {
     for (const condition of [{ 'if-none-match': '*' }, { 'if-none-match': 'W/"7"' }, { 'if-modified-since': LATER }])
       expect((await ask('/Observation', condition)).status).toBe(200);
   });
+
+  it('is not 304 where the server says so without having been asked: it has shown nothing', async () => {
+    const authorization = `Bearer ${gate.token({ facts: { service: 'conditional' } })}`;
+    for (const path of ['/Patient/1', '/Observation/1', '/Observation', '/Binary/1'])
+      for (const condition of [{}, { 'if-none-match': '*' }, { 'if-modified-since': LATER }]) {
+        gate.fhir = (_request, response) => void response.writeHead(304, { etag: 'W/"7"' }).end();
+        const { status, headers } = await gate.get(`/a/fhir${path}`, { authorization, ...condition }, 'GET');
+        expect([path, condition, status, headers.has('etag')]).toEqual([path, condition, 502, false]);
+      }
+  });
 });

@@ -28,8 +28,9 @@ const bytes = (text: string, status = 200): Reply => ({
 });
 
 /** A gate whose answers wait for `release`, where the path says `slow`; `events` has what began and what ended. */
-async function start(answer: (received: Received) => Promise<Reply> = () => Promise.resolve(bytes('{}'))) {
+async function start(answer: (received: Received) => Promise<Reply> = () => Promise.resolve(bytes('{}')), holdsRefusals = false) {
   const events: string[] = [];
+  const refusals: string[] = [];
   const released = Promise.withResolvers<undefined>();
   const listener = await openPublicListener({
     host: '127.0.0.1',
@@ -50,8 +51,11 @@ async function start(answer: (received: Received) => Promise<Reply> = () => Prom
           events.push(`${name} ends`);
         }
       },
-      refuse: (_seen, error) =>
-        Promise.resolve(bytes('refused', error instanceof Error && 'status' in error ? Number(error.status) : 500)),
+      refuse: async (_seen, error) => {
+        refusals.push(error instanceof Error && 'code' in error ? String(error.code) : '');
+        if (holdsRefusals) await released.promise;
+        return bytes('refused', error instanceof Error && 'status' in error ? Number(error.status) : 500);
+      },
     },
   });
   const sockets: Socket[] = [];
@@ -73,7 +77,7 @@ async function start(answer: (received: Received) => Promise<Reply> = () => Prom
     socket.write(text);
     return { socket, got };
   };
-  return { listener, dial, events, release: () => released.resolve(undefined) };
+  return { listener, dial, events, refusals, release: () => released.resolve(undefined) };
 }
 
 const get = (name: string, headers = ''): string => `GET /a/fhir/${name} HTTP/1.1\r\nHost: x\r\n${headers}\r\n`;
@@ -224,5 +228,24 @@ describe('requests that are sent before the answer to the first', () => {
     await until(() => events.filter((event) => event.endsWith('ends')).length === enough);
     await until(() => got.closed);
     expect(events.filter((event) => event.endsWith('begins'))).toHaveLength(enough);
+  });
+
+  it.each([
+    ['it comes first', ''],
+    ['it comes behind a request', get('slow')],
+  ])('of which one is none and goes on in pieces: %s, and it is refused once', async (_what, before) => {
+    const { dial, refusals, release } = await start(undefined, true);
+    const { socket, got } = await dial(`${before}no request\r\n\r\n`);
+    const other = await dial('');
+    for (let piece = 1; piece <= 20; piece += 1) {
+      socket.write('nor is this\r\n');
+      // Its answer comes after the piece was read.
+      other.socket.write(get('other'));
+      await until(() => statuses(other.got.text).length === piece);
+    }
+    release();
+    await until(() => got.closed);
+    expect(statuses(got.text)).toEqual(before === '' ? ['400'] : ['200', '400']);
+    expect(refusals).toEqual(['bad_request']);
   });
 });
