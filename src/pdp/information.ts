@@ -58,8 +58,10 @@ export function createInformation(sources: InformationSources, scope: Informatio
     },
     grantOfCredential: (credentialId: string) => sources.byCredential(tenant.id, credentialId, now),
     read: async (type: string, id: string) => {
-      if (progress.isOver) throw new DeadlineError('the time for the decision is over');
+      insistOnTime(progress);
       await scope.onLookUp(type, id);
+      // The disk may have been slow: after a denial nothing more goes up.
+      insistOnTime(progress);
       progress.reading += 1;
       try {
         return await sources.read(tenant, type, id);
@@ -69,4 +71,8 @@ export function createInformation(sources: InformationSources, scope: Informatio
     },
     record: (kind: string, id: string) => sources.record(tenant.id, useCase, kind, id),
   });
+}
+
+function insistOnTime({ isOver }: Progress): void {
+  if (isOver) throw new DeadlineError('the time for the decision is over');
 }

@@ -51,6 +51,7 @@ interface World {
   readonly interaction?: Interaction;
   readonly deadlineMs?: number;
   readonly read?: () => Promise<undefined>;
+  readonly onLookUp?: () => Promise<void>;
 }
 
 function interaction(method: string, ...segments: string[]): Interaction {
@@ -93,7 +94,7 @@ async function ask(
     purposes: world.purposes ?? ['notes'],
     interaction: world.interaction ?? interaction('GET', 'Task', '1'),
     now: NOW,
-    onLookUp: () => Promise.resolve(),
+    onLookUp: world.onLookUp ?? (() => Promise.resolve()),
   });
   return { verdict, questions, wasAsked };
 }
@@ -195,6 +196,28 @@ describe('a decision', () => {
     expect(verdict).toMatchObject({ effect: 'deny', reason: { code: 'decision_timed_out' } });
     over.resolve(undefined);
     expect(await late.promise).toMatchObject({ message: 'the time for the decision is over' });
+  });
+
+  it('reads nothing of which the record was durable only after its time', async () => {
+    const recorded = Promise.withResolvers<undefined>();
+    const late = Promise.withResolvers<unknown>();
+    let reads = 0;
+    const { verdict } = await ask({
+      deadlineMs: 50,
+      onLookUp: () => recorded.promise,
+      read: () => {
+        reads += 1;
+        return Promise.resolve(undefined);
+      },
+      decide: async (information) => {
+        late.resolve(await information.read('Task', '1').catch((error: unknown) => error));
+        return deny('late');
+      },
+    });
+    expect(verdict).toMatchObject({ effect: 'deny', reason: { code: 'decision_timed_out' } });
+    recorded.resolve(undefined);
+    expect(await late.promise).toMatchObject({ message: 'the time for the decision is over' });
+    expect(reads).toBe(0);
   });
 
   it('refuses a write that no guard looks at', async () => {
