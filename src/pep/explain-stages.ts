@@ -124,10 +124,10 @@ export function openIn(trace: Trace): readonly string[] {
       'the FHIR server carries it out',
       ...reviews.map(({ name }) => `the review ${name} lets its answer leave`),
     ];
-  return [
-    interaction.kind === 'read' || interaction.kind === 'vread' ? 'the FHIR server has it' : 'the FHIR server answers it',
-    ...shown,
-  ];
+  if (interaction.kind !== 'read' && interaction.kind !== 'vread') return ['the FHIR server answers it', ...shown];
+  const { headers } = permitted.authenticated.addressed.received;
+  const isConditional = headers.has('if-none-match') || headers.has('if-modified-since');
+  return ['the FHIR server has it', ...shown, ...(isConditional ? ['that is not what the caller has already (304)'] : [])];
 }
 
 // Names of parameters, never their values: an explanation is read by more people than the request was.

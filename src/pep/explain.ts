@@ -44,8 +44,12 @@ function describe(whole: Trace, ended: Ended, traces: readonly Trace[], context:
   const { request } = whole;
   if (request?.kind !== 'bundle' || traces.length === 0) return describeOne(whole, ended, { ...context, entries: {} });
   const within = request.bundleType ?? 'batch';
+  const ends = traces.map((trace) => endedOf(trace, ended));
+  const firstWrite = within === 'batch' ? traces.findIndex((trace, at) => ends[at]?.how === 'sent' && isWriteIn(trace)) : -1;
   const entries = traces.map((trace, index): ExplainedEntry => {
-    const own = describeOne(trace, endedOf(trace, ended), { ...context, prefer: {}, entries: {}, within });
+    // The entries of a batch are carried out one after the other.
+    const before = firstWrite !== -1 && index > firstWrite ? ['no entry before it changes what it is judged by'] : [];
+    const own = describeOne(trace, ends[index] ?? ended, { ...context, prefer: {}, entries: {}, within }, before);
     return { index, part: trace.part ?? '', ...own };
   });
   const permitted = entries.filter(({ outcome }) => outcome === 'permitted').length;
@@ -53,10 +57,16 @@ function describe(whole: Trace, ended: Ended, traces: readonly Trace[], context:
   const stages = stagesOf(whole, ended, { ...context, entries: counts });
   if (ended.how === 'stopped') return { ...concluded(ended.outcome, ended.status, []), stages, entries };
   const more = within === 'batch' ? `, ${String(permitted)} of its ${String(entries.length)} entries` : '';
-  return { ...concluded('permitted', 200, openInBundle(within, traces, entries, ended), more), stages, entries };
+  const isFollowed = firstWrite !== -1 && firstWrite < traces.length - 1;
+  const open = within === 'transaction' ? openInTransaction(traces, ended) : openInBatch(entries, isFollowed);
+  return { ...concluded('permitted', 200, open, more), stages, entries };
 }
 
-function describeOne(trace: Trace, ended: Ended, options: StageOptions): Explanation {
+function isWriteIn({ request }: Trace): boolean {
+  return request !== undefined && isWrite(request);
+}
+
+function describeOne(trace: Trace, ended: Ended, options: StageOptions, before: readonly string[] = []): Explanation {
   const stages = stagesOf(trace, ended, options);
   switch (ended.how) {
     case 'stopped':
@@ -65,7 +75,10 @@ function describeOne(trace: Trace, ended: Ended, options: StageOptions): Explana
       return { ...concluded('permitted', statusIn(trace, ended.status, options), []), stages };
     case 'sent': {
       const interaction = finalOf(trace)?.verdict.interaction ?? trace.request;
-      return { ...concluded('permitted', interaction === undefined ? 200 : goodStatus(interaction), openIn(trace)), stages };
+      return {
+        ...concluded('permitted', interaction === undefined ? 200 : goodStatus(interaction), [...openIn(trace), ...before]),
+        stages,
+      };
     }
   }
 }
@@ -75,20 +88,14 @@ function statusIn({ request }: Trace, status: number, { within }: StageOptions):
   return within === 'transaction' && request?.kind === 'conditional-delete' ? 204 : status;
 }
 
-function openInBundle(
-  within: 'batch' | 'transaction',
-  traces: readonly Trace[],
-  entries: readonly Explanation[],
-  { how }: Ended,
-): readonly string[] {
-  if (within === 'transaction')
-    return how === 'sent' ? ['the FHIR server carries it out as one', 'what it answers shows the proofs of the permits'] : [];
+function openInTransaction(traces: readonly Trace[], { how }: Ended): readonly string[] {
+  if (how !== 'sent') return [];
+  const reads = traces.every(isWriteIn) ? [] : ['what it answers to its reads shows the proofs of their permits'];
+  return ['the FHIR server carries it out as one', ...reads];
+}
+
+function openInBatch(entries: readonly Explanation[], isFollowed: boolean): readonly string[] {
   if (!entries.some(({ notJudged }) => notJudged !== undefined)) return [];
-  // Its entries are carried out one after the other.
-  const first = traces.findIndex(
-    ({ request }, at) => request !== undefined && isWrite(request) && entries[at]?.notJudged !== undefined,
-  );
-  const isFollowed = first !== -1 && first < traces.length - 1;
   return [
     'the FHIR server carries out what is permitted of them',
     ...(isFollowed ? ['no entry changes what a later one is judged by'] : []),
