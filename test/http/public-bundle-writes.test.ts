@@ -681,3 +681,39 @@ describe('a caller whose rules look at nothing that is stored', () => {
     expect(reading.arrived).toEqual([]);
   });
 });
+
+describe('a transaction of which one record cannot be written', () => {
+  it('goes up with every intent on record or not at all, and no record has two ends, or an end before its intent', async () => {
+    const entry = [
+      patch('Observation/mine-1'),
+      createIf('new'),
+      get('Observation/mine-1'),
+      remove('Observation/mine-2', { ifMatch: 'W/"3"' }),
+    ];
+    let isThrough = false;
+    for (let fails = 0; !isThrough; fails += 1) {
+      gate.arrived.length = 0;
+      server = createObservationServer();
+      gate.fhir = withTransactions(server);
+      for (const id of ['mine-1', 'mine-2']) server.put(id, observation({ identifier: [{ value: id }] }), '3');
+      let count = 0;
+      gate.audit = () => {
+        count += 1;
+        return count === fails + 1 ? Promise.reject(new Error('not this one')) : undefined;
+      };
+      const answer = await post('transaction', entry);
+      isThrough = count <= fails;
+      gate.audit = undefined;
+      expect([fails, answer.status === 200]).toEqual([fails, isThrough]);
+      const records = await gate.audited(answer.headers.get('x-request-id') ?? '');
+      const phases = new Map<string, string>();
+      for (const { phase, part = 'whole' } of records)
+        if (phase !== 'event') phases.set(part, `${phases.get(part) ?? ''} ${phase}`);
+      expect(phases.size).toBeLessThanOrEqual(5);
+      for (const [part, said] of phases)
+        expect([fails, part, said]).toEqual([fails, part, expect.stringMatching(/^( intent)?( outcome)?$/)]);
+      if (upstream().length > 0)
+        expect([fails, [...phases.values()].filter((said) => said.startsWith(' intent')).length]).toEqual([fails, 5]);
+    }
+  });
+});
