@@ -37,6 +37,10 @@ export function createDry(options: GateOptions): (tenant: Tenant) => Omit<GateOp
       settled: () => Promise.resolve(),
       unknown: () => Promise.resolve(),
     },
+    // For a message of another party, which code of a use case takes.
+    services: () => {
+      throw notSent();
+    },
     // Records are the watch's; nothing else records anything.
     audit: { record: () => Promise.reject(new GatewayError('internal', 'an explanation is no access')) },
   });
