@@ -84,9 +84,15 @@ export async function openListener(options: ServerOptions): Promise<Listener> {
     if (onConnect === undefined) socket.destroy();
     else onConnect(request, socket);
   });
-  server.on('clientError', (error: ParseError, socket) => {
-    if (onParseError === undefined) socket.destroy();
-    else onParseError(error, socket);
+  server.on('clientError', (error: ParseError, socket: Socket) => {
+    if (onParseError === undefined) {
+      socket.destroy();
+      return;
+    }
+    // node:http knows of no answer that is on its way, and would end our half with the client's before it is out.
+    socket.removeAllListeners('end');
+    endHalfClosed(socket);
+    onParseError(error, socket);
   });
 
   server.listen({ port: options.port, host: options.host, backlog: 1_024 });

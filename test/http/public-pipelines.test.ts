@@ -165,6 +165,26 @@ describe('requests that are sent before the answer to the first', () => {
     expect(statuses(got.text)).toEqual(['200', '200', '200']);
   });
 
+  it.each([
+    ['no request', 'no request\r\n\r\n'],
+    ['an unknown method', 'FOO /a/fhir HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['two framings', 'PUT /a/fhir/x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc'],
+    ['a header that is none', 'GET /a/fhir/x HTTP/1.1\r\nHost: x\r\nX Y: 1\r\n\r\n'],
+  ])('of which the last is %s are answered to a client that has closed its half meanwhile', async (_what, last) => {
+    for (const before of ['', get('one'), get('one') + get('two')]) {
+      const { dial, release, refusals } = await start(undefined, true);
+      const { socket, got } = await dial(before + last);
+      socket.end();
+      await until(() => refusals.length === 1);
+      // Its half has been read to the end, however long the refusal takes.
+      const other = await dial(get('other'));
+      await until(() => statuses(other.got.text).length === 1);
+      release();
+      await until(() => got.closed);
+      expect(statuses(got.text)).toEqual([...(before.match(/GET/g) ?? []).map(() => '200'), '400']);
+    }
+  });
+
   it('and what is none have their answers in order, the last closing', async () => {
     const { dial, events } = await start();
     const { got } = await dial(`${get('one')}${get('two')}\0\r\n\r\n`);
