@@ -1,6 +1,6 @@
 import { ERROR_CODES, GatewayError, type ErrorCode } from '../errors.ts';
 import { printBundle, withEntryReferences, type BundleEntry } from '../fhir/bundle.ts';
-import { printJson, type JsonObject, type JsonValue } from '../fhir/json.ts';
+import { isJsonObject, printJson, type JsonObject, type JsonValue } from '../fhir/json.ts';
 import { FHIR_JSON } from '../fhir/media.ts';
 import { isWrite } from '../fhir/interaction.ts';
 import { interactionPath } from '../fhir/print-interaction.ts';
@@ -226,7 +226,12 @@ async function send(
     const entry = await Promise.all(
       all.map((each) => ('sent' in each ? answerEntry(each, said.next().value, options) : Promise.resolve(each.settled))),
     );
-    await closeAll(open, { outcome: 'permitted', status: 200 });
+    // Each ends as it would alone, with its own status.
+    const closing = all.map(({ request }, index) => ({ record: request.record, status: statusOf(entry[index]) }));
+    open.clear();
+    await Promise.all(
+      closing.map(({ record: own, status }) => own.outcome({ outcome: 'permitted', status, reason: 'answered' })),
+    );
     return answerResource(whole, record, { resourceType: 'Bundle', type: 'transaction-response', entry }, new Map(), upstream);
   }
 }
@@ -333,8 +338,14 @@ function rejectionOf(status: number, tenant: Tenant): ErrorCode | undefined {
   return undefined;
 }
 
+/** Of an entry of ours. */
+function statusOf(entry: JsonObject | undefined): number {
+  const response = entry?.['response'];
+  const status = isJsonObject(response) ? response['status'] : undefined;
+  return typeof status === 'string' ? Number.parseInt(status, 10) : 500;
+}
+
 const ENDINGS = {
-  permitted: 'answered',
   denied: 'transaction_denied',
   refused: 'transaction_refused',
   rejected: 'transaction_rejected',

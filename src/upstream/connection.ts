@@ -113,7 +113,7 @@ export function createConnection(tenant: Tenant, clock: Clock): Connection {
     const fault = statusFault(status, request.headers);
     if (fault !== undefined) {
       way.discard(answer);
-      throw new GatewayError('upstream_failed', `the FHIR server ${fault}`);
+      throw new GatewayError('upstream_failed', `the FHIR server ${fault}`, { outage: true });
     }
     return answer;
   };

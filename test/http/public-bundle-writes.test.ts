@@ -292,6 +292,18 @@ describe('a condition of a read in a Bundle', () => {
     expect(statuses(await post('batch', [get('Observation/other-1', { ifNoneMatch: 'W/"3"' })]))).toEqual([403]);
   });
 
+  it.each(['batch', 'transaction'] as const)('ends on record with the status that its caller gets: %s', async (type) => {
+    const entry = [createIf('fresh'), get('Observation/mine-1'), get('Observation/mine-1', { ifNoneMatch: 'W/"3"' })];
+    const answer = await post(type, entry);
+    expect(statuses(answer)).toEqual([201, 200, 304]);
+    expect(await ends(answer)).toEqual([
+      ['entry-1', 'permitted', 201, 'answered'],
+      ['entry-2', 'permitted', 200, 'answered'],
+      ['entry-3', 'permitted', 304, 'answered'],
+      ['whole', 'permitted', 200, 'answered'],
+    ]);
+  });
+
   it('does not fit a write: the entry of a batch, and a transaction as a whole, is what it is alone', async () => {
     const entry = put('Observation/mine-1', { id: 'mine-1' }, { ifNoneMatch: '*' });
     const one = await alone('PUT', '/Observation/mine-1', JSON.stringify(entry.resource), {

@@ -31,6 +31,8 @@ describe('a FHIR server that is away', () => {
     ['closes', (request) => request.socket.destroy(), 'upstream_failed'],
     ['answers 500', saying(500, '{}'), 'upstream_status_500'],
     ['answers 503', saying(503, '{}'), 'upstream_status_503'],
+    ['refuses our login', saying(401, '{}'), 'upstream_failed'],
+    ['sends us elsewhere', saying(302, '{}'), 'upstream_failed'],
   ])('and %s fails the read that is judged by a look-up, whatever it asks for', async (_what, handler, reason) => {
     for (const path of ['/Observation/mine-1', '/Observation/other-1', '/Observation/none']) {
       gate.fhir = handler;
