@@ -53,8 +53,11 @@ export function parseBundle(bundle: JsonObject, options: BundleOptions): Request
   if (bundle['resourceType'] !== 'Bundle') throw fault('Bundle', 'is no Bundle');
   const bundleType = bundle['type'];
   if (bundleType !== 'batch' && bundleType !== 'transaction') throw fault('Bundle.type', 'must be batch or transaction');
-  const entry = bundle['entry'];
-  if (!isJsonArray(entry) || entry.length === 0) throw fault('Bundle.entry', 'has no entries');
+  // What changes the meaning of all that follows cannot be left out, and cannot be judged (resource.html#Resource.implicitRules).
+  if (bundle['implicitRules'] !== undefined) throw fault('Bundle.implicitRules', 'must be absent: no other rules are known here');
+  const { entry } = bundle;
+  if (entry !== undefined && !isJsonArray(entry)) throw fault('Bundle.entry', 'must be a list of entries');
+  if (entry === undefined || entry.length === 0) throw fault('Bundle.entry', 'has no entries');
   if (entry.length > options.maxEntries) {
     throw new GatewayError('body_too_large', `more than ${String(options.maxEntries)} entries`, {
       fields: [{ field: 'Bundle.entry', problem: `has more than ${String(options.maxEntries)} entries` }],
@@ -168,18 +171,16 @@ function parseRequest(
   brought: Pick<InteractionRequest, 'contentType' | 'input'> = {},
 ): Interaction {
   const { url, ifNoneExist } = request;
-  const interaction = within(`${field}.url`, () => {
+  if (typeof url !== 'string') throw fault(`${field}.url`, url === undefined ? 'is missing' : 'must be a text');
+  const read = (): InteractionRequest => {
     // Relative to the base and canonical: with its slash in front, all rules of a request target apply (attack case B3).
-    const target = parseTarget(`/${text(url)}`, -1);
-    return parseInteraction({
-      method,
-      segments: target.segments,
-      query: target.query,
-      version,
-      ...(ifNoneExist === undefined ? {} : { ifNoneExist: text(ifNoneExist) }),
-      ...brought,
-    });
-  });
+    const { segments, query } = parseTarget(`/${url}`, -1);
+    return { method, segments, query, version, ...brought };
+  };
+  const plain = within(`${field}.url`, () => parseInteraction(read()));
+  const criteria = `${field}.ifNoneExist`;
+  if (ifNoneExist !== undefined && typeof ifNoneExist !== 'string') throw fault(criteria, 'must be a text');
+  const interaction = ifNoneExist === undefined ? plain : within(criteria, () => parseInteraction({ ...read(), ifNoneExist }));
   if ('via' in interaction && interaction.via === 'form') throw fault(`${field}.url`, 'is a search that needs a form');
   if (interaction.kind === 'bundle') throw fault(`${field}.url`, 'is a Bundle in a Bundle');
   return interaction;

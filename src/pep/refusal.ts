@@ -159,7 +159,7 @@ const MENDABLE: ReadonlySet<ErrorCode> = new Set([
 ]);
 /** Places that we name: in a Bundle, in Parameters, in a patch, of a request. */
 const PLACE =
-  /^(?:Bundle|Parameters|patch|body|resourceType|id|query|path|\[\d+\])(?:\.(?:type|entry|fullUrl|resource|resourceType|id|contentType|data|request|method|url|if[A-Z][A-Za-z]+|parameter|name|value|op|path|from)|\[\d+\])*$/;
+  /^(?:Bundle|Parameters|patch|body|resourceType|id|query|path|\[\d+\])(?:\.(?:type|implicitRules|entry|fullUrl|resource|resourceType|id|contentType|data|request|method|url|if[A-Z][A-Za-z]+|parameter|name|value|op|path|from)|\[\d+\])*$/;
 const HEADER = /^(?:Accept|Content-(?:Encoding|Length|Type)|Expect|Host|If-[A-Z][A-Za-z-]+|Prefer|Transfer-Encoding)$/;
 
 /** Which field, what is wrong, what is allowed. A name that is the caller's invention is not repeated (attack case H21). */

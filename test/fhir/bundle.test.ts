@@ -33,6 +33,9 @@ const patch = {
   request: { method: 'PATCH', url: 'Observation/1', ifMatch: 'W/"3"' },
 };
 
+const createIf = (ifNoneExist: unknown) =>
+  batch({ resource: observation, request: { method: 'POST', url: 'Observation', ifNoneExist } });
+
 describe('a request bundle', () => {
   it('is read into requests that could have come alone, and printed from them', () => {
     const bundle = parse({
@@ -110,6 +113,33 @@ describe('a request bundle', () => {
   ])('is refused when it contradicts itself or escapes: %s %#', (_row, value) => {
     expect(refusal(() => parse(value))).toBe('invalid_body');
     expect(refusal(() => parse(batch(put)))).toBe('accepted');
+  });
+
+  it.each<[string, unknown, string]>([
+    [
+      'Bundle.implicitRules',
+      { ...batch(put), implicitRules: 'http://example.org/rules' },
+      'must be absent: no other rules are known here',
+    ],
+    ['Bundle.entry', { ...batch(put), entry: {} }, 'must be a list of entries'],
+    ['Bundle.entry', { ...batch(put), entry: [] }, 'has no entries'],
+    ['Bundle.entry[0].request.url', batch({ request: { method: 'GET' } }), 'is missing'],
+    ['Bundle.entry[0].request.url', batch({ request: { method: 'GET', url: 5 } }), 'must be a text'],
+    [
+      'Bundle.entry[0].request.url',
+      batch({ request: { method: 'GET', url: 'Nothing/1', ifNoneExist: 'a=1' } }),
+      'is no FHIR request',
+    ],
+    ['Bundle.entry[0].request.ifNoneExist', createIf(''), 'has no criteria'],
+    ['Bundle.entry[0].request.ifNoneExist', createIf(5), 'must be a text'],
+    ['Bundle.entry[0].request.ifNoneExist', createIf('patient=%zz'), 'has a malformed escape'],
+    [
+      'Bundle.entry[0].request.ifNoneExist',
+      batch({ request: { method: 'GET', url: 'Observation/1', ifNoneExist: 'patient=1' } }),
+      'belongs to a create only',
+    ],
+  ])('is refused with the field and what is wrong with it: %s %#', (field, value, problem) => {
+    expect(refused(() => parse(value)).options.fields).toEqual([{ field, problem }]);
   });
 
   it('takes a patch as what its Binary says it is, and reads nothing of it', () => {
