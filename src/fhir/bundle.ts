@@ -142,7 +142,7 @@ function parseEntry(item: JsonValue, field: string, options: BundleOptions): Bun
   if (ifMatch !== undefined && !isOfVersion(interaction))
     throw fault(`${field}.request.ifMatch`, `is for writes of what is there already, not for ${interaction.kind}`);
   const { ifNoneMatch, ifModifiedSince } = request;
-  // As for a request that comes alone it is not gone by: what is asked for is answered whole, which is never wrong.
+  // Of an entry it is not gone by, other than alone: what is asked for is answered whole, which is never wrong (RFC 9110 §13.1.3).
   if (ifModifiedSince !== undefined && !(typeof ifModifiedSince === 'string' && INSTANT.test(ifModifiedSince)))
     throw fault(`${field}.request.ifModifiedSince`, 'must be an instant such as 2026-03-01T09:00:00Z');
   return {
